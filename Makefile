@@ -42,7 +42,8 @@ check: $(STAMP_DEV)  ## style, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/hadolint Dockerfile
 
 bench: $(STAMP_DEV)  ## print the measured figures of the README
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
