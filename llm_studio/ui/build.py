@@ -74,7 +74,7 @@ def stats_markup(tiles: Sequence[tuple[str, str] | tuple[str, str, str]]) -> str
 
 
 def status_tag(status: str, words: str = "") -> str:
-    """Markup of a status: its word in its colour: queued grey, running blue, finished green, stopped amber, failed red."""
+    """Markup of a status: its word in its colour (see STATUS_COLOURS)."""
     colour = STATUS_COLOURS.get(status, "grey")
     return f'<span class="ls-status ls-{colour}">{text.markup(words or status)}</span>'
 
