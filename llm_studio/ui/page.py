@@ -175,7 +175,8 @@ Action = Callable[[Context, tuple[str, ...], Event], "Outcome | None"]
 class Page:
     """One route. `load` and actions run in a thread and may raise UserError; `cards` and `crumbs` are pure.
 
-    refresh_seconds: how often `load` runs again while the page is open; None for a page that changes only by actions.
+    refresh_seconds: how often `load` runs again while the page is open; None for a page that changes only by actions;
+    or a function of the loaded data (0.1 while an answer streams, else 1.0).
     crumbs: the breadcrumbs after the section, from the loaded data; default: the title.
     keeps_draft: the draft survives a reload of the page (for addresses with an id nobody else has).
     """
@@ -186,6 +187,6 @@ class Page:
     load: Load
     cards: Callable[[Any], Sequence[Card]]
     actions: Mapping[str, Action] = field(default_factory=dict)
-    refresh_seconds: float | None = 1.0
+    refresh_seconds: float | Callable[[Any], float | None] | None = 1.0
     crumbs: Callable[[Any], Sequence[Crumb]] | None = None
     keeps_draft: bool = False
