@@ -108,7 +108,9 @@ class Table:
 class Dataset:
     """One imported data set; made by `open_dataset`."""
 
-    def __init__(self, folder: Path, settings: DatasetSettings, split: Split) -> None:
+    def __init__(self, folder: Path, settings: DatasetSettings, split: Split, *, leave_out: bool = False) -> None:
+        self.leave_out = leave_out
+        """Whether the user agreed to leave out rows that cannot be used."""
         self.folder = folder
         self.settings = settings
         self.split = split
@@ -199,4 +201,5 @@ def open_dataset(folder: Path) -> Dataset:
         folder,
         DatasetSettings.model_validate(stored["settings"]),
         Split(**rows, own_file=split["own_file"], fingerprint=split["fingerprint"]),
+        leave_out=bool(stored["leave_out"]),
     )

@@ -12,6 +12,8 @@ from llm_studio.data.reading.sink import TableWriter
 from llm_studio.errors import UserError
 
 CHUNK_CHARACTERS = 2**20
+NEAR_THE_END = 64
+"""An error this close to the end of the window may come from a value that is only cut there."""
 SPACE = " \t\r\n"
 FIX_SHAPE = 'The file must be a list of objects: [{"question": "...", "answer": "..."}, ...].'
 
@@ -35,6 +37,10 @@ class Characters:
         self._text = self._text[self._at :] + piece
         self._at = 0
         return bool(piece)
+
+    def line_of(self, error: json.JSONDecodeError) -> int:
+        """The line of an error that `value` raised; lines count from 1."""
+        return self.line + self._text.count("\n", self._at, error.pos)
 
     def _forward(self, end: int) -> None:
         self.line += self._text.count("\n", self._at, end)
@@ -66,8 +72,9 @@ class Characters:
         while True:
             try:
                 found, end = DECODER.raw_decode(self._text, self._at)
-            except json.JSONDecodeError:
-                if self._more():
+            except json.JSONDecodeError as error:
+                cut = len(self._text) - error.pos < NEAR_THE_END or error.msg.startswith("Unterminated string")
+                if cut and self._more():
                     continue
                 raise
             if end == len(self._text) and self._more():
@@ -136,12 +143,12 @@ def decode(characters: Characters, place: Place) -> object:
     try:
         return characters.value()
     except json.JSONDecodeError as error:
-        line = characters.line + error.doc.count("\n", 0, error.pos)
+        line = characters.line_of(error)
         cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
         hint = "The file seems to be cut off; get it again." if cut else "Mend this place: commas, quotes, brackets."
         raise UserError(
             f"Row {place.row:,} is not valid JSON: {error.msg}.",
-            where=f"{place.file}, row {place.row:,}, line {line:,}, character {error.colno:,}",
+            where=f"{place.file}, row {place.row:,}, line {line:,}",
             fix=hint,
         ) from None
     except (RepeatedNameError, RecursionError, ValueError) as error:

@@ -1,0 +1,255 @@
+"""Importing, step by step: start reading, look at the draft, change it, finish it, or cancel it."""
+
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from llm_studio.config import DatasetSettings
+from llm_studio.data.connectors import Source, SourceFile, find_file
+from llm_studio.data.connectors.local import find_trusted
+from llm_studio.data.dataset import READING, VALIDATION
+from llm_studio.data.jobs import describe, remove_upload
+from llm_studio.data.prepare import VALIDATION_READING, Prepared, Preview, has_own_validation, prepare
+from llm_studio.data.prepare import preview as preview_rows
+from llm_studio.data.reading import Reading, check_file
+from llm_studio.data.reading.progress import Report
+from llm_studio.data.staging import Draft, discard, make_settings, read_into_staging, staging_folder
+from llm_studio.data.types import Column
+from llm_studio.errors import UserError
+from llm_studio.store import DatasetRecord, JobRecord, Store
+
+KIND = "import_read"
+DRAFTS_KEPT_SECONDS = 14 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class ImportDraft:
+    """An import between reading and finishing. `reading` and `draft` are None until the file is read."""
+
+    job: JobRecord
+    reading: Reading | None
+    validation: Reading | None
+    draft: Draft | None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the file is read and the columns can be chosen."""
+        return self.draft is not None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of the data file."""
+        return self.reading.columns if self.reading else ()
+
+
+def start_import(store: Store, source: Source, validation: Source | None = None) -> JobRecord:
+    """Checks the source as far as that is free and starts a job that reads it.
+
+    Raises:
+        UserError: no such file, a format that is not read, an empty file.
+    """
+    for one in (source, validation):
+        if one is not None:
+            file = find_file(store, one)
+            try:
+                check_file(file.path, file.name)
+            except UserError:
+                if file.ours:
+                    remove_upload(store.home, file.path)
+                raise
+    params: dict[str, object] = {"source": dict(source)}
+    if validation is not None:
+        params["validation"] = dict(validation)
+    return store.jobs.create(KIND, params)
+
+
+def open_imports(store: Store) -> list[JobRecord]:
+    """Imports that are reading or wait to be finished, newest first; very old drafts are removed on the way."""
+    found = []
+    for job in store.jobs.list(kind=KIND):
+        if job.status in ("queued", "running"):
+            found.append(job)
+        elif job.status == "done" and staging_folder(store.home, job.id).is_dir():
+            if time.time() - job.created_at > DRAFTS_KEPT_SECONDS:
+                discard(store.home, job.id)
+            else:
+                found.append(job)
+    return sorted(found, key=lambda job: -job.created_at)
+
+
+def import_draft(store: Store, job_id: str) -> ImportDraft:
+    """Where an import stands.
+
+    Raises:
+        UserError: it was cancelled, finished or never there; or reading it failed, with what was wrong.
+    """
+    job = store.jobs.get(job_id)
+    if job.status == "failed":
+        raise UserError.from_dict(dict(job.error or {"what": "Reading the file failed."}))
+    folder = staging_folder(store.home, job_id)
+    if job.status == "cancelled" or (job.status == "done" and not (folder / READING).is_file()):
+        raise UserError("This import is over.", where="import", fix="Look at the data sets, or start a new import.")
+    if job.status != "done":
+        return ImportDraft(job, None, None, None)
+    own = folder / VALIDATION_READING
+    return ImportDraft(
+        job, Reading.load(folder / READING), Reading.load(own) if own.is_file() else None, Draft.load(folder)
+    )
+
+
+def change_draft(
+    store: Store,
+    job_id: str,
+    *,
+    settings: Mapping[str, object] | None = None,
+    name: str | None = None,
+    leave_out: bool | None = None,
+) -> Draft:
+    """Keeps what the user has chosen, so that a reload or Back finds it again.
+
+    Raises:
+        UserError: a value out of its range.
+    """
+    folder = staging_folder(store.home, job_id)
+    draft = Draft.load(folder)
+    if settings is not None:
+        merged = {**draft.settings, **settings}
+        make_settings(merged)
+        draft = replace(draft, settings=merged)
+    if name is not None:
+        draft = replace(draft, name=name)
+    if leave_out is not None:
+        draft = replace(draft, leave_out=leave_out)
+    draft.save(folder)
+    return draft
+
+
+def preview(store: Store, job_id: str, settings: DatasetSettings, conversations: int = 5) -> Preview:
+    """What the import would become with these settings: conversations, problems, split.
+
+    Raises:
+        UserError: the settings do not fit the file.
+    """
+    return preview_rows(staging_folder(store.home, job_id), settings, conversations)
+
+
+def finish_import(
+    store: Store, job_id: str, *, name: str, settings: DatasetSettings, leave_out: bool = False
+) -> DatasetRecord:
+    """Makes the data set: checks all rows, splits, moves the folder into place and writes the row, or does nothing.
+
+    Raises:
+        UserError: a name that is empty, too long or taken; settings that do not fit; rows that cannot be used and no
+            consent to leave them out.
+    """
+    draft = import_draft(store, job_id)
+    if draft.draft is None:
+        raise UserError("The file is still being read.", where="import", fix="Wait until it is read.")
+    name = free_name(store, name)
+    folder = staging_folder(store.home, job_id)
+    prepared = prepare(folder, settings, leave_out=leave_out)
+    return move_into_place(store, folder, name, settings, prepared, draft.draft.source)
+
+
+def free_name(store: Store, name: str, *, keep: str = "") -> str:
+    """The name without outer white space.
+
+    Raises:
+        UserError: it is empty, longer than 80 characters, or another data set has it (`keep` is the id of our own).
+    """
+    name = name.strip()
+    if not 1 <= len(name) <= 80:
+        raise UserError(
+            f"The name has {len(name)} characters; 1 to 80 are allowed.",
+            where="Name",
+            fix="Type a shorter name." if name else "Type a name.",
+        )
+    if any(record.name.casefold() == name.casefold() and record.id != keep for record in store.datasets.list()):
+        raise UserError(f"There is a data set called {name} already.", where="Name", fix="Choose another name.")
+    return name
+
+
+def unused_name(store: Store, name: str) -> str:
+    """The name, or with 2, 3, ... behind it where it is taken."""
+    taken = {record.name.casefold() for record in store.datasets.list()}
+    base = name.strip()[:74] or "data set"
+    candidates = (base if number == 1 else f"{base} {number}" for number in range(1, len(taken) + 2))
+    return next(candidate for candidate in candidates if candidate.casefold() not in taken)
+
+
+def move_into_place(
+    store: Store, folder: Path, name: str, settings: DatasetSettings, prepared: Prepared, source: str
+) -> DatasetRecord:
+    """Renames the staging folder into place and writes the row; when the row fails, the folder goes back."""
+    dataset_id = secrets.token_hex(5)
+    target = store.home.dataset(dataset_id)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    reading = Reading.load(folder / READING)
+    (folder / "draft.json").unlink(missing_ok=True)
+    if not has_own_validation(folder, settings):
+        (folder / VALIDATION).unlink(missing_ok=True)
+        (folder / VALIDATION_READING).unlink(missing_ok=True)
+    folder.rename(target)
+    try:
+        record = store.datasets.create(
+            id=dataset_id,
+            name=name,
+            row_count=reading.row_count,
+            train_rows=len(prepared.split.train),
+            validation_rows=len(prepared.split.validation),
+            settings=settings.model_dump(mode="json"),
+            fingerprint=prepared.split.fingerprint,
+            source=source,
+            size_bytes=sum(path.stat().st_size for path in target.iterdir()),
+            problem_type="causal_lm",
+        )
+    except BaseException:
+        target.rename(folder)
+        raise
+    store.jobs.create("dataset_statistics", {"dataset_id": dataset_id}, subject=dataset_id)
+    return record
+
+
+def cancel_import(store: Store, job_id: str) -> None:
+    """Ends an import at any step and removes what it left; an import that is over is left alone."""
+    job = store.jobs.get(job_id)
+    if job.status in ("queued", "running"):
+        store.jobs.request_cancel(job_id)
+    else:
+        discard(store.home, job_id)
+
+
+def import_dataset(
+    store: Store,
+    source: Source,
+    *,
+    name: str | None = None,
+    changes: Mapping[str, object] | None = None,
+    validation_file: Path | None = None,
+    leave_out: bool = False,
+    trusted: bool = True,
+    report: Report = lambda share, words: None,
+) -> DatasetRecord:
+    """The whole import in one call and in this process: for the command line.
+
+    `changes` are settings that differ from the guessed ones; `trusted` lets a local file lie in any folder.
+
+    Raises:
+        UserError: as the steps of an import; nothing is left behind.
+    """
+    local = trusted and source.get("kind") == "local"
+    file = find_trusted(source) if local else find_file(store, source)
+    validation = SourceFile(validation_file, validation_file.name) if validation_file else None
+    folder = staging_folder(store.home, f"cli-{secrets.token_hex(5)}")
+    try:
+        draft = read_into_staging(folder, file, validation, describe(source, file.name), report)
+        settings = make_settings({**draft.settings, **(changes or {})})
+        chosen = free_name(store, name) if name else unused_name(store, draft.name)
+        report(None, "Checking every row")
+        prepared = prepare(folder, settings, leave_out=leave_out)
+        return move_into_place(store, folder, chosen, settings, prepared, draft.source)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
