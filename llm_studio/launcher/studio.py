@@ -18,6 +18,7 @@ from llm_studio.launcher.lock import HomeLock
 if TYPE_CHECKING:
     from llm_studio.store import Home
 
+APP = "llm_studio.ui.app:create"
 PORTS_TRIED = 50
 READY_SECONDS = 60.0
 RESTARTS = 5  # within RESTARTS_SECONDS; more than that is not an accident
@@ -31,11 +32,13 @@ def run(
     open_browser: bool = False,
     listen: str = "127.0.0.1",
     behind_proxy: bool = False,
+    app: str = APP,
 ) -> int:
     """Run the studio until Ctrl-C or SIGTERM. Returns 0, 1 after a fault, 2 when it cannot start as asked.
 
     port: the first one to try. listen: an address other than loopback needs `behind_proxy`, the word of the user that
     a proxy which checks who comes stands in front; its public addresses are in LLM_STUDIO_ORIGINS, with commas.
+    app: the ASGI factory; tests put other pages in.
     """
     try:
         _check_listen(listen, behind_proxy)
@@ -45,7 +48,7 @@ def run(
         _say(str(error), to=sys.stderr)
         return 2
     try:
-        studio = Studio(home, lock=lock, first_port=port, listen=listen)
+        studio = Studio(home, lock=lock, first_port=port, listen=listen, app=app)
         return studio.live(open_browser=open_browser)
     except UserError as error:
         _say(str(error), to=sys.stderr)
@@ -70,7 +73,7 @@ def _check_listen(listen: str, behind_proxy: bool) -> None:
 class Studio:
     """The three children of one launcher."""
 
-    def __init__(self, home: "Home", *, lock: HomeLock, first_port: int, listen: str) -> None:
+    def __init__(self, home: "Home", *, lock: HomeLock, first_port: int, listen: str, app: str) -> None:
         self._home = home
         self._lock = lock
         self._stopping = False
@@ -101,7 +104,7 @@ class Studio:
         )  # fmt: skip
         self._app = Child(
             "app",
-            [*python, "uvicorn", "--factory", "llm_studio.ui.app:create", "--host", "127.0.0.1", "--port",
+            [*python, "uvicorn", "--factory", app, "--host", "127.0.0.1", "--port",
              str(self._app_port), "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2"],
             environment=environment, folder=home.run, log=home.run / "app.log", patience_seconds=5,
         )  # fmt: skip

@@ -4,6 +4,7 @@ import base64
 import hmac
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from h2o_wave import Q, app
@@ -13,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from llm_studio.store import Home, Store
 from llm_studio.ui import downloads
+from llm_studio.ui.page import Page
 from llm_studio.ui.pages import PAGES
 from llm_studio.ui.router import Router
 
@@ -48,13 +50,14 @@ def _studio_home() -> Home:
     return home
 
 
-def create() -> Guarded:
+def create(pages: Sequence[Page] = PAGES) -> Guarded:
     """Open the store, register the one route with Wave and return the ASGI app."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "h2o_wave"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     home = _studio_home()
     downloads.clear(home)
-    router = Router(pages=PAGES, store=Store.open(home), home=home)
+    router = Router(pages=pages, store=Store.open(home), home=home)
 
     @app("/")  # type: ignore[untyped-decorator]
     async def serve(q: Q) -> None:

@@ -60,7 +60,7 @@ def cards(
         f"{_links(section)}</details>"
     )
     return {
-        "nav": (
+        "side_nav": (
             "nav",
             _markup(f'<a class="ls-skip" href="#" data-skip>Skip to the page</a>{_brand()}{_links(section)}'),
         ),

@@ -10,6 +10,9 @@
     root = document.documentElement,
     version = new URL(document.currentScript.src).search
 
+  // Fluent would declare font faces on a host of its own; an empty address keeps it from that.
+  window.FabricConfig = { fontBaseUrl: '' }
+
   // ---- theme: known before the first card arrives, so that nothing flashes -------------------------------------------
 
   const setTheme = (name) => {

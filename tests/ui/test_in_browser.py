@@ -1,0 +1,356 @@
+"""The sharp edges of Wave, each in a real Chromium: every test here fails without the cure that its name speaks of."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.support.browser import Studio
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def demo(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    one = Studio(tmp_path_factory.mktemp("demo") / "home", app="tests.support.demo:create", port=20301)
+    yield one
+    assert not one.stop()
+
+
+def by_name(page: Any, name: str) -> Any:
+    return page.locator(f'[data-test="{name}"]')
+
+
+def press(studio: Studio, page: Any, name: str) -> None:
+    studio.act(page, lambda: page.locator(f'button[data-test="{name}"]').click())
+
+
+def overlay_is_gone(page: Any) -> bool:
+    return bool(
+        page.evaluate(
+            "() => ![...document.querySelectorAll('.ms-Spinner')].some(s => {"
+            " const z = getComputedStyle(s.parentElement).zIndex; return Number(z) > 0 })"
+        )
+    )
+
+
+def test_a_deep_link_opens_its_page_with_arguments_and_query(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/ab/cd?status=running&q=a%20b")
+    expect(by_name(page, "at")).to_contain_text("('ab', 'cd') {'status': 'running', 'q': 'a b'}")
+
+
+def test_back_and_forward_show_the_pages_they_came_from(demo: Studio, page: Any) -> None:
+    demo.open(page, "#home")
+    page.locator('[data-test="nav"] [data-test="nav_settings"]').click()
+    expect(page.locator("h1")).to_have_text("Settings")
+    page.locator('[data-test="nav"] [data-test="nav_datasets"]').click()
+    expect(page.locator("h1")).to_have_text(re.compile("Data ?sets"))
+    page.go_back()
+    expect(page.locator("h1")).to_have_text("Settings")
+    assert page.url.endswith("#settings")
+    page.go_back()
+    expect(page.locator("h1")).to_have_text("Home")
+    page.go_forward()
+    expect(page.locator("h1")).to_have_text("Settings")
+
+
+def test_an_unknown_address_says_so_and_offers_a_way_out(demo: Studio, page: Any) -> None:
+    demo.open(page, "#no/such?page=1")
+    expect(page.locator("h1")).to_have_text("Page not found")
+    by_name(page, "#home").click()
+    expect(page.locator("h1")).to_have_text("Home")
+
+
+def test_the_navigation_marks_where_one_is_and_never_moves_the_address(demo: Studio, page: Any) -> None:
+    demo.open(page, "#settings")
+    expect(page.locator('[data-test="nav"] [aria-current="page"]')).to_have_text("Settings")
+    page.wait_for_timeout(1500)
+    assert page.url.endswith("#settings")
+
+
+def test_a_second_submission_keeps_what_the_first_one_brought(demo: Studio, page: Any) -> None:
+    """Wave sends only what changed since the last submission."""
+    demo.open(page, "#form/delta")
+    by_name(page, "title").fill("first")
+    press(demo, page, "nothing")
+    press(demo, page, "nothing")
+    expect(by_name(page, "draft")).to_contain_text("('title', 'first')")
+    press(demo, page, "refuse")
+    expect(page.locator(".ls-error")).to_contain_text("'first' is taken")
+
+
+def test_a_button_is_obeyed_while_the_address_has_a_hash(demo: Studio, page: Any) -> None:
+    """Wave repeats the hash in every submission."""
+    demo.open(page, "#form/hash")
+    press(demo, page, "refuse")
+    expect(page.locator(".ls-error")).to_be_visible()
+
+
+def test_the_overlay_goes_away_when_an_action_changes_nothing(demo: Studio, page: Any) -> None:
+    demo.open(page, "#hostile")  # a page that does not refresh
+    demo.open(page, "#form/overlay")
+    press(demo, page, "nothing")
+    page.wait_for_timeout(300)
+    assert overlay_is_gone(page)
+
+
+def test_an_error_keeps_the_page_and_the_input_and_says_what_where_and_how_to_fix_it(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/error")
+    by_name(page, "title").fill("typed")
+    press(demo, page, "refuse")
+    bar = page.locator(".ls-error")
+    expect(bar).to_contain_text("The title 'typed' is taken.")
+    expect(bar).to_contain_text("Where: Title")
+    expect(bar).to_contain_text("Choose another title.")
+    expect(by_name(page, "title")).to_have_value("typed")
+
+
+@pytest.mark.parametrize("address", ["#form/failing", "#form/broken"])
+def test_a_fault_of_ours_shows_plain_words_and_a_reference_but_no_traceback(
+    demo: Studio, page: Any, address: str
+) -> None:
+    demo.open(page, address)
+    if address == "#form/failing":
+        by_name(page, "title").fill("typed")
+        press(demo, page, "fail")
+        expect(by_name(page, "title")).to_have_value("typed")
+    bar = page.locator(".ls-error")
+    expect(bar).to_contain_text("Something in the studio went wrong")
+    reference = re.search(r"reference ([0-9a-f]{8})", bar.inner_text())
+    assert reference
+    assert "Traceback" not in page.content() and "a secret detail" not in page.content()
+    assert reference.group(1) in demo.log() and "a secret detail" in demo.log()
+
+
+def test_cards_that_cannot_be_sent_leave_words_and_no_blank_page(demo: Studio, page: Any) -> None:
+    demo.open(page, "#bad")
+    expect(page.locator(".ls-error")).to_contain_text("Something in the studio went wrong")
+    expect(page.locator('[data-test="nav"]')).to_be_visible()
+
+
+def test_something_that_is_gone_is_said_in_the_page(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/gone")
+    expect(page.locator(".ls-error")).to_contain_text("There is no thing gone.")
+
+
+def test_live_refresh_keeps_focus_typed_text_and_scroll(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/live")
+    box = by_name(page, "title")
+    box.click()
+    before = by_name(page, "ticks").inner_text()
+    page.keyboard.type("hello", delay=120)
+    page.wait_for_timeout(1300)
+    page.keyboard.type(" world", delay=60)
+    assert by_name(page, "ticks").inner_text() != before
+    expect(box).to_have_value("hello world")
+    assert page.evaluate("() => document.activeElement.value") == "hello world"
+
+
+def test_a_changed_draft_shows_in_the_fields(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/reset")
+    by_name(page, "title").fill("typed")
+    press(demo, page, "clear")
+    expect(by_name(page, "title")).to_have_value("")
+
+
+def test_a_double_click_on_start_starts_once(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/double")
+    button = page.locator('button[data-test="start"]')
+    button.dblclick()
+    page.wait_for_url(re.compile("started"))
+    page.wait_for_timeout(800)
+    assert page.url.endswith("#form/started1")
+    demo.open(page, "#form/double2")
+    page.evaluate(
+        "() => { const b = document.querySelector('button[data-test=start]'); b.click(); b.click(); b.click() }"
+    )
+    page.wait_for_url(re.compile("started2"))
+    page.wait_for_timeout(800)
+    assert page.url.endswith("#form/started2")
+
+
+def test_a_slow_action_does_not_stop_other_tabs(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/slow")
+    page.locator('button[data-test="slow"]').click()
+    other = page.context.new_page()
+    began = time.monotonic()
+    demo.open(other, "#form/other")
+    demo.act(other, lambda: other.locator('button[data-test="nothing"]').click())
+    took = time.monotonic() - began
+    expect(page.locator(".ls-notice")).to_have_text("Slow is done")
+    assert took < 1.9, f"{took:.1f} s"
+
+
+def test_a_form_above_one_mebibyte_is_refused_with_words(demo: Studio, page: Any) -> None:
+    """Wave would close the connection and lose everything."""
+    demo.open(page, "#form/big")
+    by_name(page, "title").fill("kept")
+    for name in ("long", "long2", "long3", "long4"):
+        by_name(page, name).click()
+        page.evaluate(
+            "(name) => { const area = document.querySelector(`textarea[data-test=${name}]`);"
+            "const set = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set;"
+            "set.call(area, 'x'.repeat(290000)); area.dispatchEvent(new Event('input', {bubbles: true})) }",
+            name,
+        )
+    press(demo, page, "nothing")
+    expect(page.locator(".ls-error")).to_contain_text("at most 1 MB can be sent at once")
+    expect(by_name(page, "title")).to_have_value("kept")
+    press(demo, page, "nothing")
+
+
+def test_a_text_area_says_when_it_is_full(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/full")
+    area = page.locator('textarea[data-test="long"]')
+    area.click()
+    assert area.get_attribute("maxlength") == "300000"
+    page.evaluate(
+        "() => { const area = document.querySelector('textarea[data-test=long]');"
+        "const set = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set;"
+        "set.call(area, 'x'.repeat(300000)); area.dispatchEvent(new Event('input', {bubbles: true})) }"
+    )
+    expect(page.locator(".ls-limit")).to_contain_text("at most 300,000 characters")
+
+
+def test_a_dialog_asks_shows_the_error_inside_and_closes(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/dialog")
+    press(demo, page, "ask")
+    by_name(page, "reason").fill("because")
+    press(demo, page, "delete_refuse")
+    expect(page.locator(".ms-Dialog-main .ls-error")).to_contain_text("is taken")
+    expect(by_name(page, "reason")).to_have_value("because")
+    press(demo, page, "close")
+    expect(page.locator(".ms-Dialog-main")).to_have_count(0)
+    page.wait_for_timeout(1200)
+    expect(page.locator(".ms-Dialog-main")).to_have_count(0)
+
+
+def test_a_side_panel_opens_and_stays_shut_once_shut(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/panel")
+    press(demo, page, "side")
+    expect(page.locator(".ms-Panel")).to_contain_text("a: 1")
+    press(demo, page, "close")
+    expect(page.locator(".ms-Panel-main")).to_have_count(0)
+    press(demo, page, "ask")
+    expect(page.locator(".ms-Panel-main")).to_have_count(0)
+
+
+def test_an_upload_is_moved_under_a_name_of_ours(demo: Studio, page: Any, tmp_path: Path) -> None:
+    source = tmp_path / "my <b>data</b> ä.csv"
+    source.write_text("a,b\n1,2\n")
+    demo.open(page, "#form/upload")
+    page.locator('input[type="file"]').set_input_files(source)
+    page.wait_for_timeout(800)
+    press(demo, page, "take")
+    expect(page.locator(".ls-notice")).to_have_text("my <b>data</b> ä.csv 8")
+    stored = [path.name for path in (demo.home / "uploads").glob("*.csv")]
+    assert stored and all(re.fullmatch(r"[0-9a-f]{16}\.csv", name) for name in stored)
+    assert not list((demo.home / "wave" / "f").rglob("*.csv"))
+
+
+def test_a_download_is_saved_under_its_name_and_never_opened_as_a_page(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/download")
+    with page.expect_download() as happening:
+        page.locator('button[data-test="fetch"]').click()
+    assert happening.value.suggested_filename == "my page.html"
+    assert "window.hacked" in Path(happening.value.path()).read_text()
+    answer = page.request.get(happening.value.url)
+    assert answer.headers["content-type"] == "application/octet-stream"
+
+
+def test_html_in_data_is_inert_in_every_kind_of_component(demo: Studio, page: Any) -> None:
+    demo.open(page, "#hostile")
+    page.wait_for_timeout(500)
+    escaped = by_name(page, "escaped").first
+    assert escaped.locator("img, script, b:not(.ls-finding b)").count() == 0
+    for name in ("paragraph", "plain", "pairs", "code", "log"):
+        assert "<img src=x onerror=" in by_name(page, name).first.inner_text()
+    assert page.locator("h1 img, h1 b, .ls-tiles img, .ls-tiles b, [data-test=header] img").count() == 0
+    assert page.evaluate("() => window.hacked") is None
+
+
+def test_even_unescaped_html_cannot_run_script_or_style_or_reach_out(demo: Studio, page: Any) -> None:
+    """The second wall: the content security policy."""
+    demo.open(page, "#hostile")
+    expect(page.locator('[data-test="raw_markup"] img')).to_have_count(1)
+    page.wait_for_timeout(500)
+    assert page.evaluate("() => window.hacked") is None
+    colour = page.locator(".styled").evaluate("(element) => getComputedStyle(element).color")
+    assert colour != "rgb(255, 0, 0)"
+    # the broken picture itself is a file that is not there
+    page.faults[:] = [fault for fault in page.faults if not fault.endswith("/x")]
+
+
+def test_a_live_chart_keeps_its_zoom_while_points_arrive(demo: Studio, page: Any) -> None:
+    demo.open(page, "#charts")
+    chart = page.locator('.ls-chart[data-chart="live"]')
+    expect(chart).to_have_attribute("data-drawn", re.compile(r"[3-9]"), timeout=20_000)
+    page.evaluate("() => Plotly.relayout(document.querySelector('[data-chart=live]'), {'xaxis.range': [0, 1.5]})")
+    drawn = int(chart.get_attribute("data-drawn"))
+    points = int(chart.get_attribute("data-points"))
+    expect(chart).not_to_have_attribute("data-drawn", str(drawn))
+    page.wait_for_timeout(1300)
+    assert int(chart.get_attribute("data-points")) > points
+    assert page.evaluate("() => document.querySelector('[data-chart=live]').layout.xaxis.range") == [0, 1.5]
+    expect(page.locator('.ls-chart[data-chart="none"]')).to_have_text("The loss will appear here.")
+
+
+def test_many_charts_fit_their_cards_and_follow_the_window_and_the_theme(demo: Studio, page: Any) -> None:
+    demo.open(page, "#charts")
+    expect(page.locator(".ls-chart.js-plotly-plot")).to_have_count(7, timeout=20_000)
+
+    def widths() -> list[float]:
+        return page.evaluate(
+            "() => [...document.querySelectorAll('.js-plotly-plot')].map(chart =>"
+            " chart.querySelector('.main-svg').getBoundingClientRect().width - chart.clientWidth)"
+        )
+
+    assert all(abs(difference) <= 1 for difference in widths())
+    page.set_viewport_size({"width": 900, "height": 900})
+    page.wait_for_timeout(600)
+    assert all(abs(difference) <= 1 for difference in widths())
+    page.locator('[data-action="studio.theme"]').click()
+    page.locator('html[data-theme="dark"]').wait_for(state="attached")
+    page.wait_for_timeout(500)
+    ink = page.evaluate("() => document.querySelector('[data-chart=still0]').layout.font.color")
+    assert ink == "#a8b0bd"
+    page.locator('[data-action="studio.theme"]').click()
+    page.locator('html[data-theme="light"]').wait_for(state="attached")
+
+
+def test_the_theme_is_remembered(demo: Studio, page: Any) -> None:
+    demo.open(page, "#home")
+    page.locator('[data-action="studio.theme"]').click()
+    page.locator('html[data-theme="dark"]').wait_for(state="attached")
+    demo.open(page, "#settings")
+    page.reload()
+    page.locator('html[data-theme="dark"]').wait_for(state="attached")
+    page.locator('[data-action="studio.theme"]').click()
+    page.locator('html[data-theme="light"]').wait_for(state="attached")
+
+
+def test_a_lost_change_is_noticed_and_everything_is_sent_again(demo: Studio, page: Any) -> None:
+    demo.open(page, "#form/lost")
+    page.evaluate("() => document.querySelector('[data-test=\"marker\"] [data-seq]').remove()")
+    page.evaluate(
+        "() => { const i = document.createElement('i'); i.dataset.rev = 1; i.dataset.seq = 99999; i.hidden = true;"
+        "document.querySelector('[data-test=\"marker\"]').prepend(i) }"
+    )
+    page.wait_for_timeout(1500)
+    expect(by_name(page, "ticks").first).to_contain_text("ticks")
+    assert page.locator('[data-test="title"]').count() == 1
+
+
+def test_the_navigation_folds_away_on_a_telephone(demo: Studio, page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    demo.open(page, "#form/narrow")
+    expect(page.locator('[data-test="nav"]')).to_be_hidden()
+    page.locator(".ls-menu summary").click()
+    page.locator('.ls-menu [data-test="nav_settings"]').click()
+    expect(page.locator("h1")).to_have_text("Settings")
+    expect(page.locator(".ls-menu .ls-nav")).to_be_hidden()
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
