@@ -1,0 +1,134 @@
+"""`llm-studio dataset`: import, list, show and delete data sets."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from llm_studio.cli.output import open_store, print_json, print_table
+from llm_studio.errors import UserError
+from llm_studio.store import DatasetRecord, Store
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its options."""
+    verbs = commands.add_parser("dataset", help="import, list, show, delete").add_subparsers(
+        dest="verb", required=True, metavar="VERB"
+    )
+    add = verbs.add_parser("import", help="import a CSV, TSV, JSON, JSON Lines or Parquet file")
+    add.add_argument("file", help="the file, or starter:NAME for a bundled sample")
+    add.add_argument("--name", help="name of the data set (default: the file's name)")
+    add.add_argument("--prompt-column", action="append", help="column of the prompt; may be given several times")
+    add.add_argument("--answer-column", help="column of the answer")
+    add.add_argument("--system-column", help="column of the system text")
+    add.add_argument("--validation-file", help="own validation file of the same layout")
+    add.add_argument("--validation-size", type=float, help="share of the rows to hold out, 0.01 to 0.95")
+    add.add_argument("--json", action="store_true", help="print JSON")
+    add.set_defaults(run=run_import)
+    listing = verbs.add_parser("list", help="all data sets, newest first")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    listing.set_defaults(run=run_list)
+    show = verbs.add_parser("show", help="one data set: settings, split, first rows")
+    show.add_argument("dataset", help="name or id")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    show.set_defaults(run=run_show)
+    delete = verbs.add_parser("delete", help="delete a data set that no experiment uses")
+    delete.add_argument("dataset", help="name or id")
+    delete.set_defaults(run=run_delete)
+
+
+def find_dataset(store: Store, name: str) -> DatasetRecord:
+    """By id or by name.
+
+    Raises:
+        UserError: there is none, with the names that there are.
+    """
+    records = store.datasets.list()
+    for record in records:
+        if name in (record.id, record.name):
+            return record
+    known = ", ".join(record.name for record in records[:10]) or "none yet"
+    raise UserError(f"There is no data set {name!r}.", where="data set", fix=f"Take one of: {known}.")
+
+
+def source_of(file: str) -> dict[str, str]:
+    """The source to import: a file on this machine, or a bundled sample as `starter:NAME`."""
+    if file.startswith("starter:"):
+        return {"kind": "starter", "name": file.removeprefix("starter:")}
+    return {"kind": "local", "path": str(Path(file).expanduser().resolve())}
+
+
+def run_import(arguments: argparse.Namespace) -> int:
+    """Imports with the guessed columns, changed by the options."""
+    from llm_studio.actions.datasets import import_dataset
+
+    changes: dict[str, object] = {
+        "prompt_column": tuple(arguments.prompt_column) if arguments.prompt_column else None,
+        "answer_column": arguments.answer_column,
+        "system_column": arguments.system_column,
+        "validation_size": arguments.validation_size,
+    }
+    record = import_dataset(
+        open_store(),
+        source_of(arguments.file),
+        name=arguments.name,
+        changes={name: value for name, value in changes.items() if value is not None},
+        validation_file=Path(arguments.validation_file).resolve() if arguments.validation_file else None,
+        report=lambda share, message: print(message, file=sys.stderr),
+    )
+    if arguments.json:
+        print_json(record)
+    else:
+        print(f"Imported {record.name}: {record.train_rows} rows to learn from, {record.validation_rows} held out.")
+    return 0
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """Prints one line per data set."""
+    records = open_store().datasets.list()
+    if arguments.json:
+        print_json(records)
+        return 0
+    lines = [
+        {
+            "id": record.id,
+            "name": record.name,
+            "rows": record.row_count,
+            "training": record.train_rows,
+            "validation": record.validation_rows,
+            "source": record.source,
+        }
+        for record in records
+    ]
+    print_table(lines, "No data sets yet. Import one: llm-studio dataset import FILE")
+    return 0
+
+
+def run_show(arguments: argparse.Namespace) -> int:
+    """Prints one data set with its first conversations."""
+    from llm_studio.data import open_dataset
+
+    store = open_store()
+    record = find_dataset(store, arguments.dataset)
+    if arguments.json:
+        print_json(record)
+        return 0
+    print(f"{record.name} ({record.id}): {record.row_count} rows, {record.train_rows} to learn from, ", end="")
+    print(f"{record.validation_rows} held out; fingerprint {record.fingerprint[:12]}")
+    for name, value in record.settings.items():
+        print(f"  {name} = {value!r}")
+    for conversation in open_dataset(store.home.dataset(record.id)).conversations("train", limit=2):
+        print(f"\nRow {conversation.row}")
+        for message in conversation.messages:
+            print(f"  {message.role}: {message.content}")
+    return 0
+
+
+def run_delete(arguments: argparse.Namespace) -> int:
+    """Deletes one data set; refused while an experiment uses it."""
+    from llm_studio.actions.datasets import delete_dataset
+
+    store = open_store()
+    record = find_dataset(store, arguments.dataset)
+    delete_dataset(store, record.id)
+    print(f"Deleted {record.name}.")
+    return 0

@@ -1,0 +1,1 @@
+"""The scripts that made the bundled backbone and sample data sets."""

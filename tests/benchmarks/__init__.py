@@ -1,0 +1,1 @@
+"""The measured figures of the README, each printed by `make bench`."""
