@@ -132,16 +132,20 @@ class Experiments(Repository[ExperimentRecord]):
             experiment_id = connection.execute(first).scalar()
             return None if experiment_id is None else self._claim(connection, experiment_id)
 
-    def claim(self, experiment_id: str) -> ExperimentRecord | None:
-        """Take this one out of the queue, whatever stands before it; None when it does not wait any more."""
+    def claim(self, experiment_id: str, *, by: str = "studio") -> ExperimentRecord | None:
+        """Take this one out of the queue, whatever stands before it; None when it does not wait any more.
+
+        by: "studio" or "command", who will stop it in the end.
+        """
         with self._database.write() as connection:
             if self._get(connection, experiment_id).status != "queued":
                 return None
-            return self._claim(connection, experiment_id)
+            return self._claim(connection, experiment_id, by)
 
-    def _claim(self, connection: Connection, experiment_id: str) -> ExperimentRecord:
+    def _claim(self, connection: Connection, experiment_id: str, by: str = "studio") -> ExperimentRecord:
         values: dict[str, Any] = {
             "status": "running",
+            "started_by": by,
             "started_at": time.time(),
             "ended_at": None,
             "phase": "Starting",

@@ -31,6 +31,7 @@ class ExperimentRecord:
     """An experiment; its config, log, charts, predictions and checkpoints are in the folder of its id.
 
     phase: what happens now, in words for the user. progress in [0, 1]. error: the parts of a UserError.
+    started_by: who started its process and stops it in the end: the studio or `llm-studio train`.
     queue_position: grows with every start; only the order counts. continued_from: id of the experiment whose weights
     this one started from.
     """
@@ -56,6 +57,7 @@ class ExperimentRecord:
     stop_requested: bool
     pid: int | None
     pid_started_at: float | None
+    started_by: Literal["studio", "command"]
     continued_from: str | None
     tags: list[str]
 

@@ -52,6 +52,7 @@ experiments = Table(
     Column("stop_requested", Boolean, nullable=False, default=False),
     Column("pid", Integer),
     Column("pid_started_at", Float),
+    Column("started_by", String, nullable=False, default="studio"),
     Column("continued_from", String(40)),
     Column("tags", JSON, nullable=False),
     Index("experiments_queue", "status", "queue_position"),

@@ -1,0 +1,116 @@
+"""Starts the processes of the worker: one experiment, one data job, one model server.
+
+Which process ends with which:
+- A trainer that the supervisor started outlives it: after a crash the next supervisor finds it by process id and start
+  time and takes it over. It ends (with a checkpoint) when the supervisor is told to stop.
+- A trainer that `llm-studio train` started belongs to that command: Linux sends it SIGTERM when the command dies.
+- Data jobs and model servers end with the supervisor: they are cheap to start again, and a forgotten one would keep
+  memory for ever.
+Each gets a session of its own, so that Ctrl-C in a terminal reaches only the one who asks them to stop in good order.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from llm_studio.errors import UserError
+from llm_studio.store import ExperimentRecord, Home, Store
+from llm_studio.store.charts_db import FILE as CHARTS_FILE
+from llm_studio.store.processes import own_identity, process_started_at
+
+PR_SET_PDEATHSIG = 1
+NICENESS = 5  # so that the pages stay quick while every core is busy
+LOG_FILE = "log.txt"
+EXPERIMENT = (sys.executable, "-m", "llm_studio.worker.job")
+DATA_JOB = (sys.executable, "-m", "llm_studio.worker.data_job")
+SERVER = (sys.executable, "-m", "llm_studio.serving.server")
+
+
+def start_experiment_process(
+    home: Home, record: ExperimentRecord, *, command: Sequence[str] = EXPERIMENT, ends_with_parent: bool = False
+) -> "subprocess.Popen[bytes]":
+    """Start the process of one experiment; all that it prints is added to log.txt in the experiment's folder."""
+    folder = home.experiment(record.id)
+    clear_unless_resuming(folder)
+    with (folder / LOG_FILE).open("ab") as log:
+        return spawn([*command, record.id, "--home", str(home.path)], log.fileno(), ends_with_parent=ends_with_parent)
+
+
+def run_experiment(
+    store: Store,
+    record: ExperimentRecord,
+    *,
+    command: Sequence[str] = EXPERIMENT,
+    by: str = "studio",
+    ends_with_parent: bool = False,
+) -> "subprocess.Popen[bytes] | None":
+    """Take the device and the experiment, then start it; None when the device or the experiment is taken.
+
+    by: "studio" or "command", who stops it in the end.
+
+    Raises:
+        UserError: its process cannot be started; the experiment is then marked failed.
+    """
+    holder = (record.device, "experiment", record.id)
+    if not store.leases.acquire(*holder, *own_identity()):
+        return None
+    if store.experiments.claim(record.id, by=by) is None:
+        store.leases.release(*holder)
+        return None
+    try:
+        process = start_experiment_process(store.home, record, command=command, ends_with_parent=ends_with_parent)
+    except OSError as error:
+        store.leases.release(*holder)
+        problem = UserError(
+            f"The experiment's process could not be started: {error.strerror}.",
+            where=str(error.filename or ""),
+            fix="Check that the studio's home is there and can be written.",
+        )
+        store.experiments.finish(record.id, "failed", problem.as_dict())
+        raise problem from error
+    started_at = process_started_at(process.pid)
+    if started_at is not None:
+        store.leases.acquire(*holder, process.pid, started_at)
+        store.experiments.set_running(record.id, process.pid, started_at)
+    return process
+
+
+def clear_unless_resuming(folder: Path) -> None:
+    """Remove charts and predictions of an earlier attempt, when there is no checkpoint to go on from."""
+    if (folder / "checkpoints" / "resume").is_dir():
+        return
+    for name in (CHARTS_FILE, f"{CHARTS_FILE}-wal", f"{CHARTS_FILE}-shm"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "predictions", ignore_errors=True)
+
+
+def spawn(command: Sequence[str], output: int, *, ends_with_parent: bool) -> "subprocess.Popen[bytes]":
+    """Start a process whose output goes to a file; see the top of this module for `ends_with_parent`."""
+    return subprocess.Popen(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+        preexec_fn=_become_child(ends_with_parent),
+    )
+
+
+def _become_child(ends_with_parent: bool) -> Callable[[], None]:
+    libc = ctypes.CDLL(None, use_errno=True) if ends_with_parent and sys.platform == "linux" else None
+    parent = os.getpid()
+
+    def prepare() -> None:
+        os.nice(NICENESS)
+        if libc is not None:
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:  # it died between fork and prctl
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    return prepare
