@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llm_studio.actions.imports import (
     ImportDraft,
+    add_validation,
     cancel_import,
     change_draft,
     finish_import,
@@ -16,6 +17,7 @@ from llm_studio.actions.imports import (
     preview,
     start_import,
     unused_name,
+    validation_job,
 )
 from llm_studio.data import Dataset, open_dataset
 from llm_studio.data import statistics as figures
@@ -30,8 +32,11 @@ from llm_studio.store import DatasetRecord, ExperimentRecord, JobRecord, Store
 __all__ = [
     "DatasetView",
     "ImportDraft",
+    "add_validation",
     "cancel_import",
     "change_draft",
+    "check_settings",
+    "check_unused",
     "delete_dataset",
     "finish_import",
     "import_dataset",
@@ -46,6 +51,7 @@ __all__ = [
     "unused_name",
     "update_settings",
     "used_by",
+    "validation_job",
 ]
 
 
@@ -116,6 +122,16 @@ def preview_settings(store: Store, dataset_id: str, changes: Mapping[str, object
     return preview_rows(dataset.folder, settings)
 
 
+def check_settings(store: Store, dataset_id: str, changes: Mapping[str, object]) -> None:
+    """Whether every changed setting has a value that it may have.
+
+    Raises:
+        UserError: one has not.
+    """
+    dataset = open_dataset(store.home.dataset(dataset_id))
+    make_settings({**dataset.settings.model_dump(mode="json"), **changes})
+
+
 def update_settings(
     store: Store, dataset_id: str, changes: Mapping[str, object], *, leave_out: bool = False
 ) -> DatasetRecord:
@@ -154,8 +170,8 @@ def update_settings(
     return record
 
 
-def delete_dataset(store: Store, dataset_id: str) -> None:
-    """Deletes a data set with its files.
+def check_unused(store: Store, dataset_id: str) -> None:
+    """Whether a data set may be deleted.
 
     Raises:
         UserError: an experiment uses it; the text says which.
@@ -168,6 +184,15 @@ def delete_dataset(store: Store, dataset_id: str) -> None:
             where="data set",
             fix="Delete these experiments first." if len(users) > 1 else "Delete this experiment first.",
         )
+
+
+def delete_dataset(store: Store, dataset_id: str) -> None:
+    """Deletes a data set with its files.
+
+    Raises:
+        UserError: an experiment uses it; the text says which.
+    """
+    check_unused(store, dataset_id)
     for job in store.jobs.list(kind="dataset_statistics", subject=dataset_id, active=True):
         store.jobs.request_cancel(job.id)
     store.datasets.delete(dataset_id)

@@ -53,23 +53,50 @@ def start_import(store: Store, source: Source, validation: Source | None = None)
     """
     for one in (source, validation):
         if one is not None:
-            file = find_file(store, one)
-            try:
-                check_file(file.path, file.name)
-            except UserError:
-                if file.ours:
-                    remove_upload(store.home, file.path)
-                raise
+            check_source(store, one)
     params: dict[str, object] = {"source": dict(source)}
     if validation is not None:
         params["validation"] = dict(validation)
     return store.jobs.create(KIND, params)
 
 
+def check_source(store: Store, source: Source) -> None:
+    """Whether there is such a file and its format is read; an upload that is not is removed at once.
+
+    Raises:
+        UserError: what is wrong with it.
+    """
+    file = find_file(store, source)
+    try:
+        check_file(file.path, file.name)
+    except UserError:
+        if file.ours:
+            remove_upload(store.home, file.path)
+        raise
+
+
+def add_validation(store: Store, job_id: str, source: Source) -> JobRecord:
+    """Starts a job that reads a validation file of the user's own into an import.
+
+    Raises:
+        UserError: as `start_import`.
+    """
+    check_source(store, source)
+    return store.jobs.create(KIND, {"source": dict(source), "into": job_id}, subject=job_id)
+
+
+def validation_job(store: Store, job_id: str) -> JobRecord | None:
+    """The newest job that reads a validation file into an import."""
+    jobs = store.jobs.list(kind=KIND, subject=job_id)
+    return max(jobs, key=lambda job: job.created_at, default=None)
+
+
 def open_imports(store: Store) -> list[JobRecord]:
     """Imports that are reading or wait to be finished, newest first; very old drafts are removed on the way."""
     found = []
     for job in store.jobs.list(kind=KIND):
+        if "into" in job.params:
+            continue
         if job.status in ("queued", "running"):
             found.append(job)
         elif job.status == "done" and staging_folder(store.home, job.id).is_dir():

@@ -145,7 +145,11 @@ class Dataset:
     def iter_conversations(self, part: Part, limit: int | None = None) -> Iterator[Conversation]:
         """The conversations of a part in the order of the file, one block in memory at a time."""
         rows = self.split.train if part == "train" else self.split.validation
-        yield from conversations_of(self.table_of(part), rows[:limit], self.settings)
+        yield from self.read_rows(part, rows[:limit])
+
+    def read_rows(self, part: Part, rows: Iterable[int]) -> Iterator[Conversation]:
+        """The conversations of some rows of a part, in the order of the file."""
+        yield from conversations_of(self.table_of(part), rows, self.settings)
 
     def conversations(self, part: Part, limit: int | None = None) -> list[Conversation]:
         """`iter_conversations` as a list."""

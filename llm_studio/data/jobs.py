@@ -8,7 +8,7 @@ from llm_studio.data import statistics
 from llm_studio.data.connectors import find_file
 from llm_studio.data.dataset import open_dataset
 from llm_studio.data.reading.progress import Report
-from llm_studio.data.staging import discard, read_into_staging, staging_folder
+from llm_studio.data.staging import add_validation_file, discard, read_into_staging, staging_folder
 from llm_studio.starter import BACKBONE
 from llm_studio.store import Home, JobRecord, Store
 
@@ -23,11 +23,17 @@ def import_read(home: Home, store: Store, job: JobRecord, report: Report) -> dic
     """Reads the source of an import into its staging folder.
 
     Params of the job: "source", and "validation" for a validation file of the user's own (both dicts of a connector).
-    Uploads are removed once they are read.
+    With "into", the id of another import, the source is the validation file of that import. Uploads are removed once
+    they are read.
     """
     source = dict(job.params["source"])
     validation = job.params.get("validation")
     file = find_file(store, source)
+    if into := job.params.get("into"):
+        add_validation_file(staging_folder(home, str(into)), file, report)
+        if file.ours:
+            remove_upload(home, file.path)
+        return {"into": into}
     validation_file = find_file(store, validation) if validation else None
     folder = staging_folder(home, job.id)
     try:

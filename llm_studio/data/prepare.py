@@ -171,7 +171,7 @@ def refusal(problems: Sequence[Problem], rows: int) -> UserError:
     first = problems[0]
     return UserError(
         f"{count:,} of {rows:,} rows cannot be used: {first.what} in {row_list(first)}"
-        + ("." if len(problems) == 1 else f"; and {len(problems) - 1} other reasons."),
+        + {1: ".", 2: "; and for another reason."}.get(len(problems), f"; and for {len(problems) - 1} other reasons."),
         where=f"column `{first.column}`, {row_list(first)}",
         fix="Agree to leave these rows out, choose other columns, or mend the file and import it again.",
     )

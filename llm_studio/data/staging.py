@@ -2,8 +2,9 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -101,6 +102,23 @@ def read_into_staging(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def add_validation_file(folder: Path, file: SourceFile, report: Report) -> None:
+    """Reads a validation file of the user's own into an import whose data file is read already.
+
+    Raises:
+        UserError, Cancelled: the import stays as it was.
+    """
+    Draft.load(folder)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="validation-") as scratch:
+        fresh = Path(scratch) / VALIDATION
+        reading = read_file(file.path, file.name, fresh, report)
+        reading.save(folder / VALIDATION_READING)
+        fresh.replace(folder / VALIDATION)
+    draft = Draft.load(folder)
+    settings = {**draft.settings, "validation_strategy": "custom", "validation_dataframe": file.name}
+    replace(draft, settings=settings).save(folder)
 
 
 def guess_columns(folder: Path, reading: Reading, known: Mapping[str, object]) -> Guess:
