@@ -16,7 +16,7 @@ from llm_studio.data.prepare import VALIDATION_READING, Prepared, Preview, has_o
 from llm_studio.data.prepare import preview as preview_rows
 from llm_studio.data.reading import Reading, check_file
 from llm_studio.data.reading.progress import Report
-from llm_studio.data.staging import Draft, discard, make_settings, read_into_staging, staging_folder
+from llm_studio.data.staging import DRAFT, Draft, discard, make_settings, read_into_staging, staging_folder
 from llm_studio.data.types import Column
 from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, JobRecord, Store
@@ -215,10 +215,7 @@ def move_into_place(
     target = store.home.dataset(dataset_id)
     target.parent.mkdir(parents=True, exist_ok=True)
     reading = Reading.load(folder / READING)
-    (folder / "draft.json").unlink(missing_ok=True)
-    if not has_own_validation(folder, settings):
-        (folder / VALIDATION).unlink(missing_ok=True)
-        (folder / VALIDATION_READING).unlink(missing_ok=True)
+    unused = {DRAFT} if has_own_validation(folder, settings) else {DRAFT, VALIDATION, VALIDATION_READING}
     folder.rename(target)
     try:
         record = store.datasets.create(
@@ -230,12 +227,14 @@ def move_into_place(
             settings=settings.model_dump(mode="json"),
             fingerprint=prepared.split.fingerprint,
             source=source,
-            size_bytes=sum(path.stat().st_size for path in target.iterdir()),
+            size_bytes=sum(path.stat().st_size for path in target.iterdir() if path.name not in unused),
             problem_type="causal_lm",
         )
     except BaseException:
         target.rename(folder)
         raise
+    for left in unused:
+        (target / left).unlink(missing_ok=True)
     store.jobs.create("dataset_statistics", {"dataset_id": dataset_id}, subject=dataset_id)
     return record
 

@@ -17,9 +17,11 @@ def find(store: Store, source: Source) -> SourceFile:
     if name not in samples:
         raise UserError(f"There is no sample {name!r}.", where="sample", fix=f"Take one of: {', '.join(samples)}.")
     sample = samples[name]
-    settings: dict[str, object] = {
-        "layout": "instruction",
-        "prompt_column": tuple(sample.prompt_columns),
-        "answer_column": sample.answer_column,
-    }
+    settings: dict[str, object] = {}
+    if sample.answer_column:
+        settings = {
+            "layout": "instruction",
+            "prompt_column": tuple(sample.prompt_columns),
+            "answer_column": sample.answer_column,
+        }
     return SourceFile(sample.path, sample.path.name, settings=settings)
