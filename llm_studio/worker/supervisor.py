@@ -95,8 +95,11 @@ class Supervisor:
                 log.exception("Looking after %s failed; trying again", part)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until SIGTERM or SIGINT. Exit codes: 0 stopped, 2 cannot work on this home."""
+def main(arguments: Sequence[str] | None = None, make: Callable[[Store], Supervisor] = Supervisor) -> int:
+    """Run until SIGTERM or SIGINT. Exit codes: 0 stopped, 2 cannot work on this home.
+
+    make: builds the supervisor; tests give it other commands.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, help="the studio's home")
     parsed = parser.parse_args(arguments)
@@ -113,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, stop)
     try:
         store = Store.open(Home(parsed.home) if parsed.home else Home.default())
-        supervisor = Supervisor(store)
+        supervisor = make(store)
         supervisor.stopping = stopped[0]
         supervisor.run()
     except UserError as error:
