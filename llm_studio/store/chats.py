@@ -35,11 +35,11 @@ class Chats(Repository[ChatRecord]):
             rows = connection.execute(query).all()
         return [self._record(row) for row in rows]
 
-    def append(self, chat_id: str, role: str, content: str) -> ChatRecord:
-        """Add a message."""
+    def append(self, chat_id: str, *messages: Mapping[str, str]) -> ChatRecord:
+        """Add messages at the end."""
         with self._database.write() as connection:
-            messages = [*self._get(connection, chat_id).messages, {"role": role, "content": content}]
-            return self._set(connection, chat_id, {"messages": messages})
+            kept = [*self._get(connection, chat_id).messages, *(dict(message) for message in messages)]
+            return self._set(connection, chat_id, {"messages": kept})
 
     def replace(self, chat_id: str, messages: Sequence[Mapping[str, str]]) -> ChatRecord:
         """Set all messages, for an answer that is made again."""

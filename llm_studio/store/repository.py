@@ -53,6 +53,14 @@ class Repository(Generic[Record]):
         connection.execute(self.table.update().where(self.table.c.id == record_id).values(**values))
         return self._get(connection, record_id)
 
+    def free_name(self, wanted: str) -> str:
+        """The wanted name, shortened to fit, with 2, 3, ... behind it when another one has it."""
+        with self._database.read() as connection:
+            taken = {name.lower() for name in connection.execute(select(self.table.c.name)).scalars()}
+        base = " ".join(wanted.split())[: LONGEST_NAME - 5].strip() or self.words
+        candidates = (base if number == 1 else f"{base} {number}" for number in range(1, len(taken) + 2))
+        return next(name for name in candidates if name.lower() not in taken)
+
     def rename(self, record_id: str, name: str) -> Record:
         """Give it another name.
 

@@ -66,13 +66,14 @@ class Servers(Repository[ServerRecord]):
         return [self._record(row) for row in rows]
 
     def set_loading(
-        self, server_id: str, phase: str, *, pid: int | None = None, pid_started_at: float | None = None
+        self, server_id: str, pid: int, pid_started_at: float, *, phase: str = "Starting the model's process"
     ) -> None:
         """The process is there and loads; phase says what it does."""
-        values: dict[str, Any] = {"status": "loading", "phase": phase}
-        if pid is not None:
-            values |= {"pid": pid, "pid_started_at": pid_started_at}
-        self._change(server_id, values)
+        self._change(server_id, {"status": "loading", "phase": phase, "pid": pid, "pid_started_at": pid_started_at})
+
+    def update(self, server_id: str, *, phase: str) -> None:
+        """What happens now, in words for the user."""
+        self._change(server_id, {"phase": phase})
 
     def set_waiting(self, server_id: str, phase: str) -> None:
         """It waits for a device; phase says for which and why."""

@@ -69,7 +69,7 @@ class ServerPool:
         self._children[server.id] = child
         if leased:
             self._store.leases.acquire(*holder, child.pid, started_at)
-        self._store.servers.set_loading(server.id, "Starting", pid=child.pid, pid_started_at=started_at)
+        self._store.servers.set_loading(server.id, child.pid, started_at)
         log.info("server %s started as process %d on %s", server.id, child.pid, server.device)
 
     def _say_who_is_there(self, server: ServerRecord) -> None:

@@ -71,6 +71,14 @@ def test_refuses_a_name_that_is_empty_or_too_long(store: Store, name: str) -> No
         store.experiments.rename(record.id, name)
 
 
+def test_offers_a_name_that_is_free(store: Store) -> None:
+    assert store.experiments.free_name(" stories ") == "stories"
+    add_experiment(store, "Stories")
+    add_experiment(store, "stories 2")
+    assert store.experiments.free_name("stories") == "stories 3"
+    assert len(store.experiments.free_name("x" * 200)) <= 80
+
+
 def test_a_name_is_only_shown_and_never_a_path(store: Store) -> None:
     record = add_experiment(store, "../../etc/passwd")
     assert store.home.experiment(record.id).parent == store.home.experiments
@@ -147,7 +155,7 @@ def test_the_same_model_is_loaded_once_for_a_device(store: Store) -> None:
 
 def test_chats_and_preferences_come_back(store: Store) -> None:
     chat = store.chats.create("ab12", "Hello", {"temperature": 0.5})
-    store.chats.append(chat.id, "user", "<b>hi</b>")
+    store.chats.append(chat.id, {"role": "user", "content": "<b>hi</b>"})
     assert store.chats.get(chat.id).messages == [{"role": "user", "content": "<b>hi</b>"}]
     assert store.chats.clear(chat.id).messages == []
     store.chats.delete_of("ab12")

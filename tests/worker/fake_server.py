@@ -14,6 +14,6 @@ if __name__ == "__main__":
     parsed = parser.parse_args()
     store = Store.open(Home(parsed.home))
     pid, started_at = own_identity()
-    store.servers.set_loading(parsed.server, "Loading the backbone", pid=pid, pid_started_at=started_at)
+    store.servers.set_loading(parsed.server, pid, started_at)
     store.servers.set_ready(parsed.server, 12345)
     time.sleep(600)
