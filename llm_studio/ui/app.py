@@ -15,7 +15,6 @@ from starlette.types import Receive, Scope, Send
 from llm_studio.store import Home, Store
 from llm_studio.ui import downloads
 from llm_studio.ui.page import Page
-from llm_studio.ui.pages import PAGES
 from llm_studio.ui.router import Router
 
 WAVE_PATHS = frozenset({"/", "/disconnect"})
@@ -50,14 +49,23 @@ def _studio_home() -> Home:
     return home
 
 
-def create(pages: Sequence[Page] = PAGES) -> Guarded:
-    """Open the store, register the one route with Wave and return the ASGI app."""
+def _own_pages() -> Sequence[Page]:
+    from llm_studio.ui.pages import PAGES
+
+    return PAGES
+
+
+def create(pages: Sequence[Page] | None = None) -> Guarded:
+    """Open the store, register the one route with Wave and return the ASGI app.
+
+    pages: others than the studio's own, for tests.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("httpx", "h2o_wave"):
         logging.getLogger(name).setLevel(logging.WARNING)
     home = _studio_home()
     downloads.clear(home)
-    router = Router(pages=pages, store=Store.open(home), home=home)
+    router = Router(pages=_own_pages() if pages is None else pages, store=Store.open(home), home=home)
 
     @app("/")  # type: ignore[untyped-decorator]
     async def serve(q: Q) -> None:

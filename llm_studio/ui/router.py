@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from h2o_wave import Q, expando_to_dict
 
 from llm_studio.errors import UserError
-from llm_studio.ui import downloads, shell
+from llm_studio.ui import downloads, missing, shell
 from llm_studio.ui.address import parse
 from llm_studio.ui.page import Card, Context, Crumb, Event, Outcome, Page, close
-from llm_studio.ui.pages import missing
 from llm_studio.ui.status import StatusReader
 from llm_studio.ui.tab import DIALOG, PANEL, Tab
 from llm_studio.ui.theme import name_of as name_of_theme

@@ -13,7 +13,6 @@ from llm_studio.errors import UserError
 from llm_studio.ui import build, draw, text
 from llm_studio.ui.app import create as create_studio
 from llm_studio.ui.page import Card, Context, Event, Outcome, Page, dialog, download, go, panel, stay
-from llm_studio.ui.pages import PAGES
 from llm_studio.ui.tables import Column, Row, table
 from llm_studio.ui.uploads import take_upload
 
@@ -210,6 +209,11 @@ def bad_cards(data: None) -> Sequence[Card]:
 BAD = Page(route="bad", title="Bad", section="home", load=load_nothing, cards=bad_cards, refresh_seconds=None)
 
 
+def _plain(route: str, title: str) -> Page:
+    return Page(route=route, title=title, section=route, load=load_nothing, cards=lambda data: (build.header(title),))
+
+
 def create() -> Any:
-    """The studio's app with these pages beside its own."""
-    return create_studio((*PAGES, FORM, HOSTILE_PAGE, CHARTS, BAD))
+    """The studio's app with these pages in place of its own."""
+    plain = [_plain("home", "Home"), _plain("datasets", "Data sets"), _plain("settings", "Settings")]
+    return create_studio((*plain, FORM, HOSTILE_PAGE, CHARTS, BAD))
