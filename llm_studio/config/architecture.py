@@ -1,0 +1,29 @@
+"""How the backbone is held in memory."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from llm_studio.config.knob import Knob, Section
+
+
+class Architecture(Section):
+    """Number type and memory of the backbone."""
+
+    backbone_dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"], Knob(title="Number type", level="basic")
+    ] = "auto"
+    """How the backbone's weights are stored. "auto" takes bfloat16 where the device computes it well, else float32.
+    int8 and int4 save memory, cost some accuracy and need LoRA."""
+
+    gradient_checkpointing: Annotated[bool, Knob(title="Gradient checkpointing", level="advanced")] = False
+    """Computes activations again in the backward pass instead of keeping them: less memory, about a third
+    slower."""
+
+    intermediate_dropout: Annotated[
+        float, Field(ge=0, le=0.5), Knob(title="Backbone dropout", level="expert", step=0.05, status="coming")
+    ] = 0.0
+    """Dropout inside the backbone, for architectures that have it."""
+
+    pretrained_weights: Annotated[str, Knob(title="Further weights", level="expert", status="coming")] = ""
+    """A file of weights that is loaded on top of the backbone."""

@@ -1,0 +1,106 @@
+"""What is wrong or doubtful in a config as a whole, found before a start."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from llm_studio.config.experiment import ExperimentConfig
+
+ROUGH_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An error stops a start, a warning does not, a note only tells. `path` names the setting it is about."""
+
+    level: Literal["error", "warning", "note"]
+    path: str
+    what: str
+    fix: str = ""
+
+
+def check(
+    config: ExperimentConfig,
+    *,
+    train_rows: int,
+    validation_rows: int,
+    device: str,
+    context_length: int | None = None,
+) -> tuple[Finding, ...]:
+    """Everything found, errors first; rows are those of the data set's split, device "cpu" or "cuda:0"."""
+    order = ("error", "warning", "note")
+    found = [*_rows(config, train_rows, validation_rows), *_memory(config, device), *_training(config, train_rows)]
+    found += [*_prediction(config), *_length(config, context_length)]
+    return tuple(sorted(found, key=lambda finding: order.index(finding.level)))
+
+
+def _rows(config: ExperimentConfig, train_rows: int, validation_rows: int) -> Iterator[Finding]:
+    if train_rows < 1:
+        yield Finding("error", "dataset_id", "The data set has no rows to learn from.", "Choose another data set.")
+    if validation_rows < 1:
+        yield Finding(
+            "error", "dataset_id", "The data set holds out no rows, so nothing can be scored.", "Change its split."
+        )
+    elif validation_rows < ROUGH_ROWS:
+        what = f"Only {validation_rows} rows are held out: scores will be rough."
+        yield Finding("note", "dataset_id", what, f"Hold out {ROUGH_ROWS} rows or more.")
+    rows = config.training.batch_size * config.training.grad_accumulation
+    if 0 < train_rows < rows:
+        what = f"A step takes {rows} rows, but there are only {train_rows} to learn from."
+        yield Finding("warning", "training.batch_size", what, "Use a smaller batch size.")
+    if config.training.train_validation_data:
+        what = "The validation rows are learned too, so the scores are too good to be trusted."
+        yield Finding("warning", "training.train_validation_data", what)
+
+
+def _memory(config: ExperimentConfig, device: str) -> Iterator[Finding]:
+    dtype = config.architecture.backbone_dtype
+    if dtype in ("int8", "int4") and not config.training.lora:
+        what = f"A backbone in {dtype} can only be tuned with LoRA."
+        yield Finding("error", "training.lora", what, "Turn LoRA on, or choose bfloat16 as number type.")
+    if dtype == "float16" and device == "cpu":
+        what = "float16 is not computed well on a CPU."
+        yield Finding("warning", "architecture.backbone_dtype", what, "Choose auto, bfloat16 or float32.")
+    if dtype in ("int8", "int4") and device == "cpu":
+        what = f"On a CPU {dtype} saves memory but no time."
+        yield Finding("note", "architecture.backbone_dtype", what)
+    if config.training.optimizer == "AdamW8bit" and device == "cpu":
+        what = "On a CPU AdamW8bit is slower than AdamW and saves little."
+        yield Finding("note", "training.optimizer", what)
+    if config.environment.trust_remote_code:
+        what = "Code from the model's repository will run with your rights."
+        yield Finding("warning", "environment.trust_remote_code", what, "Turn it off unless you trust its authors.")
+
+
+def _training(config: ExperimentConfig, train_rows: int) -> Iterator[Finding]:
+    training = config.training
+    if training.epochs == 0:
+        yield Finding("note", "training.epochs", "0 epochs: the backbone is scored, nothing is learned.")
+    elif training.warmup_epochs >= training.epochs:
+        what = f"The warm-up of {training.warmup_epochs:g} epochs is as long as the training."
+        yield Finding("warning", "training.warmup_epochs", what, "Make it shorter than the epochs.")
+    if not training.lora and training.learning_rate > 1e-4 and config.llm_backbone != "starter":
+        what = f"A learning rate of {training.learning_rate:g} is high for training all weights."
+        yield Finding("warning", "training.learning_rate", what, "Try 1e-5 to 5e-5.")
+    if training.lora and training.lora_alpha > 8 * training.lora_r:
+        what = f"LoRA alpha {training.lora_alpha} is large for rank {training.lora_r}."
+        yield Finding("warning", "training.lora_alpha", what, "Twice the rank is usual.")
+
+
+def _prediction(config: ExperimentConfig) -> Iterator[Finding]:
+    prediction = config.prediction
+    if prediction.do_sample and prediction.temperature == 0:
+        what = "Sampling with temperature 0 cannot draw anything."
+        yield Finding("error", "prediction.temperature", what, "Turn sampling off, or set a temperature above 0.")
+    if prediction.min_length_inference > prediction.max_length_inference:
+        what = f"The shortest answer ({prediction.min_length_inference}) is longer than the longest."
+        yield Finding("error", "prediction.min_length_inference", what, "Make it smaller than the longest answer.")
+    if prediction.do_sample:
+        yield Finding("note", "prediction.do_sample", "Sampled answers differ from one evaluation to the next.")
+
+
+def _length(config: ExperimentConfig, context_length: int | None) -> Iterator[Finding]:
+    longest = config.tokenizer.max_length
+    if context_length is not None and longest > context_length:
+        what = f"The longest conversation ({longest} tokens) is beyond the backbone's context of {context_length}."
+        yield Finding("error", "tokenizer.max_length", what, f"Set it to {context_length} or less.")

@@ -1,0 +1,106 @@
+"""Settings of a data set: layout, columns, files and split. They belong to the data set, not to an experiment."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from llm_studio.config.knob import Knob, Section, unless, when
+
+
+class DatasetSettings(Section):
+    """Edited on the data set's pages; an experiment records their fingerprint. An empty column name means none."""
+
+    layout: Annotated[str, Knob(title="Layout", group="Columns", level="basic")] = "instruction"
+    """How a row holds a conversation: in columns of its own for prompt and answer, or as one list of messages."""
+
+    messages_column: Annotated[
+        str, Knob(title="Messages column", group="Columns", level="basic", visible_when=when(layout="messages"))
+    ] = ""
+    """Column that holds lists of {role, content}."""
+
+    prompt_column: Annotated[
+        tuple[str, ...],
+        Knob(title="Prompt columns", group="Columns", level="basic", visible_when=when(layout="instruction")),
+    ] = ()
+    """What the user says. Several columns are joined in this order; empty ones leave no gap."""
+
+    prompt_column_separator: Annotated[
+        str,
+        Knob(
+            title="Between prompt columns", group="Columns", level="advanced", visible_when=when(layout="instruction")
+        ),
+    ] = "\n\n"
+    """Text between several prompt columns."""
+
+    answer_column: Annotated[
+        str, Knob(title="Answer column", group="Columns", level="basic", visible_when=when(layout="instruction"))
+    ] = ""
+    """What the model shall learn to answer."""
+
+    system_column: Annotated[
+        str, Knob(title="System column", group="Columns", level="advanced", visible_when=when(layout="instruction"))
+    ] = ""
+    """Instruction that stands before the conversation; none if your data has no such column."""
+
+    parent_id_column: Annotated[
+        str, Knob(title="Parent id column", group="Columns", level="expert", status="coming")
+    ] = ""
+    """For threads: the id of the row before this one."""
+
+    id_column: Annotated[
+        str,
+        Knob(
+            title="Id column",
+            group="Columns",
+            level="expert",
+            status="coming",
+            visible_when=unless(parent_id_column=""),
+        ),
+    ] = ""
+    """For threads: the id of the row."""
+
+    train_dataframe: Annotated[str, Knob(title="Data file", group="Files", level="advanced")] = ""
+    """The file that was imported."""
+
+    validation_strategy: Annotated[
+        Literal["automatic", "custom"], Knob(title="Validation rows", group="Split", level="basic")
+    ] = "automatic"
+    """Hold out rows of the data, or take a validation file of your own. Scores are only worth something on rows not
+    learned."""
+
+    validation_dataframe: Annotated[
+        str,
+        Knob(title="Validation file", group="Files", level="basic", visible_when=when(validation_strategy="custom")),
+    ] = ""
+    """Your own validation file, with the same columns."""
+
+    validation_size: Annotated[
+        float,
+        Field(ge=0, le=1e9),
+        Knob(
+            title="Rows to hold out",
+            group="Split",
+            level="basic",
+            step=0.01,
+            visible_when=when(validation_strategy="automatic"),
+        ),
+    ] = 0.0
+    """Below 1 a share, from 1 on a number of rows; 0 chooses 10 %, at most 200 rows and at least 50 where there are
+    enough. Fewer than 50 make scores rough."""
+
+    data_sample: Annotated[
+        float, Field(gt=0, le=1), Knob(title="Share of the data to use", group="Split", level="advanced", step=0.01)
+    ] = 1.0
+    """Use only this share of the rows, for a quick trial."""
+
+    data_sample_choice: Annotated[
+        tuple[Literal["Train", "Validation"], ...],
+        Knob(
+            title="Sample from",
+            group="Split",
+            level="expert",
+            visible_when=unless(data_sample=1.0),
+            choices=("Train", "Validation"),
+        ),
+    ] = ("Train", "Validation")
+    """Which part is sampled."""

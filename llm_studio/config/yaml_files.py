@@ -1,0 +1,106 @@
+"""Configs as YAML files: our own, and those that H2O LLM Studio wrote."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from llm_studio import starter
+from llm_studio.config import h2o
+from llm_studio.config.declarations import parse_value, settings_by_path
+from llm_studio.config.experiment import ExperimentConfig, flatten
+from llm_studio.config.making import SettingsError, make_config, unknown
+from llm_studio.errors import UserError
+
+LARGEST_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A config and what became of the file's lines.
+
+    taken, renamed, replaced and unknown are sentences. data_file and dataset_settings come from a foreign file only.
+    """
+
+    config: ExperimentConfig
+    taken: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    dataset_settings: dict[str, Any] | None = None
+    data_file: str | None = None
+
+
+def to_yaml(config: ExperimentConfig) -> str:
+    """Every setting, in the order of the form."""
+    document: dict[str, Any] = {}
+    for path, value in flatten(config).items():
+        section, _, name = path.rpartition(".")
+        place = document.setdefault(section, {}) if section else document
+        place[name] = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
+def from_yaml(text: str, *, changes: Mapping[str, str] | None = None, preset: str | None = None) -> Loaded:
+    """The config of a file; values it does not name come from the preset, the backbone's recommended settings and the
+    declared defaults.
+
+    changes: settings typed on the command line, as text; they go last. preset: goes before the file's own `preset`.
+
+    Raises:
+    UserError: it is no YAML mapping. SettingsError: settings are wrong, all of them at once.
+    """
+    document = parse(text)
+    preset = preset or str(document.pop("preset", "")) or None
+    typed = {path: _typed(path, value) for path, value in (changes or {}).items()}
+    if h2o.is_foreign(document):
+        reading = h2o.read(document)
+        config = make_config(reading.changes | typed, preset=preset)
+        data_file = reading.dataset_settings.get("train_dataframe")
+        return Loaded(
+            config=config,
+            taken=tuple(reading.taken),
+            renamed=tuple(reading.renamed),
+            replaced=tuple(reading.replaced),
+            unknown=tuple(reading.unknown),
+            dataset_settings=reading.dataset_settings,
+            data_file=str(data_file) if data_file else None,
+        )
+    own: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            own |= {f"{name}.{inner}": part for inner, part in value.items()}
+        else:
+            own[str(name)] = value
+    own = {path: tuple(value) if isinstance(value, list) else value for path, value in own.items()} | typed
+    backbone = str(own.get("llm_backbone", ExperimentConfig().llm_backbone))
+    config = make_config(own, preset=preset, recommended=starter.RECOMMENDED if backbone == "starter" else None)
+    return Loaded(config=config, taken=tuple(f"{path} = {value!r}" for path, value in own.items()))
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The YAML mapping of a text.
+
+    Raises:
+    UserError: it is too large, no YAML, or no mapping.
+    """
+    if len(text.encode()) > LARGEST_BYTES:
+        raise UserError("This file is too large for a config.", where="YAML", fix="Choose a config file of under 1 MB.")
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "YAML"
+        reason = getattr(error, "problem", None) or "it cannot be read"
+        raise UserError(f"This is no YAML: {reason}.", where=place, fix="Correct that line.") from None
+    if not isinstance(document, dict):
+        raise UserError("The file holds no settings.", where="YAML", fix="Write lines such as `llm_backbone: starter`.")
+    return document
+
+
+def _typed(path: str, text: str) -> Any:
+    info = settings_by_path().get(path)
+    if info is None:
+        raise SettingsError((unknown(path, text),))
+    return parse_value(info, text)
