@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Column, Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
 from llm_studio.errors import UserError
@@ -60,6 +60,7 @@ class Experiments(Repository[ExperimentRecord]):
                     raise UserError("The data set does not exist.", where="dataset_id", fix="Choose a data set.")
                 values: dict[str, Any] = {
                     "id": experiment_id,
+                    "number": _highest(connection, experiments.c.number) + 1,
                     "name": name,
                     "dataset_id": dataset_id,
                     "dataset_name": dataset.name,
@@ -69,7 +70,7 @@ class Experiments(Repository[ExperimentRecord]):
                     "device": device,
                     "status": "queued",
                     "created_at": time.time(),
-                    "queue_position": _next_position(connection),
+                    "queue_position": _highest(connection, experiments.c.queue_position) + 1,
                     "scores": {},
                     "continued_from": continued_from,
                     "tags": list(tags),
@@ -210,10 +211,12 @@ class Experiments(Repository[ExperimentRecord]):
         """Put it back into the queue, at its old place or at the end; it goes on from its last checkpoint."""
         with self._database.write() as connection:
             found = self._get(connection, experiment_id)
-            position = None if at_the_end else found.queue_position
+            position = found.queue_position
+            if at_the_end or position is None:
+                position = _highest(connection, experiments.c.queue_position) + 1
             values: dict[str, Any] = {
                 "status": "queued",
-                "queue_position": _next_position(connection) if position is None else position,
+                "queue_position": position,
                 "ended_at": None,
                 "eta_seconds": None,
                 "phase": note,
@@ -230,8 +233,8 @@ class Experiments(Repository[ExperimentRecord]):
             return self._set(connection, experiment_id, {"scores": {}, "progress": 0.0, "started_at": None})
 
 
-def _next_position(connection: Connection) -> int:
-    return int(connection.execute(select(func.coalesce(func.max(experiments.c.queue_position), 0))).scalar_one()) + 1
+def _highest(connection: Connection, column: Column[Any]) -> int:
+    return int(connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one())
 
 
 def _ending(status: ExperimentStatus) -> dict[str, Any]:

@@ -31,12 +31,14 @@ class ExperimentRecord:
     """An experiment; its config, log, charts, predictions and checkpoints are in the folder of its id.
 
     phase: what happens now, in words for the user. progress in [0, 1]. error: the parts of a UserError.
-    started_by: who started its process and stops it in the end: the studio or `llm-studio train`.
+    number: counts up with every experiment; gives it its colour in all charts. started_by: who started its process and
+    stops it in the end, the studio or `llm-studio train`.
     queue_position: grows with every start; only the order counts. continued_from: id of the experiment whose weights
     this one started from.
     """
 
     id: str
+    number: int
     name: str
     dataset_id: str
     dataset_name: str

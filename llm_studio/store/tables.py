@@ -32,6 +32,7 @@ experiments = Table(
     "experiments",
     metadata,
     Column("id", String(40), primary_key=True),
+    Column("number", Integer, nullable=False),
     name_column(),
     Column("dataset_id", String(40), nullable=False, index=True),
     Column("dataset_name", String(80), nullable=False),
