@@ -105,7 +105,9 @@ class Studio:
         self._app = Child(
             "app",
             [*python, "uvicorn", "--factory", app, "--host", "127.0.0.1", "--port",
-             str(self._app_port), "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2"],
+             str(self._app_port), "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2",
+             # longer than waved keeps an idle connection, else a click may be sent into one that closes just then
+             "--timeout-keep-alive", "3600"],
             environment=environment, folder=home.run, log=home.run / "app.log", patience_seconds=5,
         )  # fmt: skip
         plain = {name: value for name, value in environment.items() if not name.startswith("H2O_WAVE_")}

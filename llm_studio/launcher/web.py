@@ -116,6 +116,8 @@ def environment(
         "H2O_WAVE_APP_ACCESS_KEY_ID": secrets.token_hex(8),
         "H2O_WAVE_APP_ACCESS_KEY_SECRET": secrets.token_hex(24),
         "H2O_WAVE_DATA_DIR": str(home.wave),
+        # one failed request must not make waved forget the app for good; a dead app is started again by the launcher
+        "H2O_WAVE_KEEP_APP_LIVE": "true",
         "H2O_WAVE_NO_LOG": "true",
         "H2O_WAVE_NO_STORE": "true",
         "H2O_WAVE_MAX_REQUEST_SIZE": "50M",

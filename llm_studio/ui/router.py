@@ -3,22 +3,21 @@
 import asyncio
 import copy
 import logging
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from h2o_wave import Q, expando_to_dict
 
 from llm_studio.errors import UserError
-from llm_studio.ui import downloads, missing, shell
+from llm_studio.ui import downloads, shell
 from llm_studio.ui.address import parse
-from llm_studio.ui.page import Card, Context, Crumb, Event, Outcome, Page, close
-from llm_studio.ui.status import StatusReader
+from llm_studio.ui.page import Event, Outcome, Page, close
+from llm_studio.ui.status import Status
 from llm_studio.ui.tab import DIALOG, PANEL, Tab
 from llm_studio.ui.theme import name_of as name_of_theme
+from llm_studio.ui.views import IDLE_SECONDS, View, Views, reference_of
 
 if TYPE_CHECKING:
     from llm_studio.store import Home, Store
@@ -27,31 +26,16 @@ log = logging.getLogger("llm_studio.ui")
 SUBMISSION = "__wave_submission_name__"
 STUDIO_EVENTS = "studio"  # what the glue script sends
 SECOND_CLICK_SECONDS = 0.4
-IDLE_SECONDS = 2.0  # how often the device and queue indicator is read on a page that does not refresh
-
-
-@dataclass(frozen=True)
-class _View:
-    """A page ready to be shown."""
-
-    page: Page
-    cards: Sequence[Card]
-    crumbs: Sequence[Crumb]
-    refresh_seconds: float
 
 
 class Router:
     """Serves every tab of the app. One per process."""
 
     def __init__(self, *, pages: Sequence[Page], store: "Store", home: "Home") -> None:
-        self._pages = {page.route: page for page in pages}
-        if len(self._pages) != len(pages):
-            raise ValueError("two pages have the same route")
+        self._views = Views(pages=pages, store=store, home=home)
         self._store = store
         self._home = home
-        self._status = StatusReader(store)
         self._threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="page")
-        self._kept_drafts: dict[str, dict[str, Any]] = {}
 
     # ---- what Wave calls -------------------------------------------------------------------------------------------
 
@@ -68,7 +52,7 @@ class Router:
         try:
             await self._handle(q, tab)
         except Exception as fault:  # noqa: BLE001 - any fault becomes words in the page
-            tab.error = _reference(fault, "a handler failed")
+            tab.error = reference_of(fault, "a handler failed")
         async with tab.lock:
             try:
                 await self._show(q, tab)
@@ -77,10 +61,13 @@ class Router:
                 tab.download = None
                 await q.page.save()
             except Exception as fault:  # noqa: BLE001 - Wave would drop the page
-                await self._recover(q, tab, _reference(fault, f"showing {tab.address.route} failed"))
+                await self._recover(q, tab, reference_of(fault, f"showing {tab.address.route} failed"))
 
     async def _open(self, q: Q) -> Tab:
-        theme = await self._thread(self._store.preferences.get, "theme", "light")
+        try:
+            theme = await self._thread(self._store.preferences.get, "theme", "light")
+        except Exception as fault:  # noqa: BLE001 - the page itself will say what is wrong
+            theme = "light" if reference_of(fault, "the theme could not be read") else ""
         tab = Tab(theme="dark" if theme == "dark" else "light", address=parse(q.args["#"]))
         q.client.tab = tab
         self._begin(q.page, tab)
@@ -105,7 +92,7 @@ class Router:
         if submission == "#":
             self._navigate(tab, str(args.get("#") or ""))
             return
-        draft = self._draft(tab)
+        draft = self._views.draft(tab)
         tab.take(args, draft, submission)
         for source, happened in events.items():
             for kind, value in happened.items():
@@ -134,7 +121,7 @@ class Router:
             await self._studio_event(q, tab, kind, value)
         else:
             if kind == "select":
-                tab.take({source: value}, self._draft(tab), "")
+                tab.take({source: value}, self._views.draft(tab), "")
             await self._act(q, tab, Event(*_split(source), value=value, kind=kind), f"{source} {kind}")
 
     async def _studio_event(self, q: Q, tab: Tab, kind: str, value: Any) -> None:
@@ -157,8 +144,8 @@ class Router:
         key = f"{tab.address.subject} {name}"
         if key in tab.running or time.monotonic() - tab.left.get(key, -60.0) < SECOND_CLICK_SECONDS:
             return
-        page = self._pages.get(tab.address.route)
-        context = self._context(tab)
+        page = self._views.pages.get(tab.address.route)
+        context = self._views.context(tab)
         tab.running.add(key)
         try:
             action = page.actions.get(event.name) if page else None
@@ -175,7 +162,7 @@ class Router:
         except UserError as error:
             self._blame(tab, error)
         except Exception as fault:  # noqa: BLE001 - any fault becomes words in the page
-            self._blame(tab, _reference(fault, f"action {event.name} failed"))
+            self._blame(tab, reference_of(fault, f"action {event.name} failed"))
         finally:
             tab.running.discard(key)
 
@@ -208,39 +195,13 @@ class Router:
     async def _show(self, q: Q, tab: Tab) -> float:
         """Load the tab's page and record what changes; returns how long to wait before the next time."""
         generation = tab.generation
-        view: _View
-        view, status = await self._thread(self._view_and_status, tab)
+        view: View
+        view, status = await self._thread(self._views.read, tab)
         if generation != tab.generation:  # the user did something meanwhile; that handler shows the result
             return view.refresh_seconds
         tab.forget_old_notice()
-        frame = shell.cards(
-            section=view.page.section,
-            crumbs=view.crumbs,
-            status=status,
-            chosen_theme=tab.theme,
-            notice=tab.notice,
-            error=tab.error,
-        )
-        tab.render(q.page, view.cards, frame)
+        tab.render(q.page, view.cards, _frame(tab, view, status))
         return view.refresh_seconds
-
-    def _view_and_status(self, tab: Tab) -> tuple[_View, Any]:
-        return self._view(tab), self._status.read()
-
-    def _view(self, tab: Tab) -> _View:
-        """Runs in a thread."""
-        page = self._pages.get(tab.address.route, missing.PAGE)
-        try:
-            data = page.load(self._context(tab), tab.address.args)
-            cards = tuple(page.cards(data))
-            crumbs = tuple(page.crumbs(data)) if page.crumbs else (Crumb(page.title),)
-            seconds = page.refresh_seconds(data) if callable(page.refresh_seconds) else page.refresh_seconds
-            return _View(page, cards, crumbs, seconds or IDLE_SECONDS)
-        except UserError as error:
-            return _View(page, missing.problem(page, error), (Crumb(page.title),), IDLE_SECONDS)
-        except Exception as fault:  # noqa: BLE001 - any fault becomes words in the page
-            reference = _reference(fault, f"page {page.route} failed")
-            return _View(page, missing.fault(page, reference), (Crumb(page.title),), IDLE_SECONDS)
 
     async def _refresh(self, q: Q, tab: Tab) -> None:
         """Keeps an open page fresh until the tab leaves."""
@@ -252,7 +213,7 @@ class Router:
                     wait = await self._refresh_once(q, tab)
                 except Exception as fault:  # noqa: BLE001 - one bad moment must not end the refreshing
                     wait = IDLE_SECONDS
-                    await self._recover(q, tab, _reference(fault, f"refreshing {tab.address.route} failed"))
+                    await self._recover(q, tab, reference_of(fault, f"refreshing {tab.address.route} failed"))
 
     async def _refresh_once(self, q: Q, tab: Tab) -> float:
         before = tab.sequence
@@ -264,20 +225,12 @@ class Router:
 
     async def _recover(self, q: Q, tab: Tab, reference: str) -> None:
         """The cards of a page could not be sent: show the fault instead, on a page made anew."""
-        page = q.site[q.page.url]
+        page = q.page = q.site[q.page.url]  # what could not be sent stays in the old one
         page.drop()
         tab.sent.clear()
         self._begin(page, tab)
-        lost = self._pages.get(tab.address.route, missing.PAGE)
-        frame = shell.cards(
-            section=lost.section,
-            crumbs=(Crumb(lost.title),),
-            status=self._status.last,
-            chosen_theme=tab.theme,
-            notice=None,
-            error=None,
-        )
-        tab.render(page, missing.fault(lost, reference), frame)
+        view, status = self._views.fault(tab, reference)
+        tab.render(page, view.cards, _frame(tab, view, status))
         tab.mark(page, handled=True)
         try:
             await page.save()
@@ -285,23 +238,6 @@ class Router:
             log.warning("could not reach waved: %s", fault)
 
     # ---- small parts -----------------------------------------------------------------------------------------------
-
-    def _context(self, tab: Tab) -> Context:
-        address = tab.address
-        return Context(
-            store=self._store,
-            home=self._home,
-            route=address.route,
-            args=address.args,
-            query=address.query,
-            draft=self._draft(tab),
-            state=tab.states.setdefault(address.subject, {}),
-        )
-
-    def _draft(self, tab: Tab) -> dict[str, Any]:
-        page = self._pages.get(tab.address.route)
-        drafts = self._kept_drafts if page and page.keeps_draft and tab.address.args else tab.drafts
-        return drafts.setdefault(tab.address.subject, {})
 
     async def _thread(self, function: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
@@ -312,8 +248,12 @@ def _split(name: str) -> tuple[str, str]:
     return head, argument
 
 
-def _reference(fault: BaseException, words: str) -> str:
-    """Log a fault of our own and return the reference that the page shows instead."""
-    reference = secrets.token_hex(4)
-    log.error("%s (reference %s)", words, reference, exc_info=fault)
-    return reference
+def _frame(tab: Tab, view: View, status: Status) -> Mapping[str, tuple[str, Any]]:
+    return shell.cards(
+        section=view.page.section,
+        crumbs=view.crumbs,
+        status=status,
+        chosen_theme=tab.theme,
+        notice=tab.notice,
+        error=tab.error,
+    )

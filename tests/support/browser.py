@@ -104,6 +104,9 @@ class Studio:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._reader.join(5)
+        if self.process.stdout:
+            self.process.stdout.close()
         _, left = psutil.wait_procs(family, timeout=3)
         for process in left:
             process.kill()

@@ -51,7 +51,7 @@ def running_hub(**repositories: Repository) -> Iterator[Hub]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(hub))
     server.daemon_threads = True
     hub.address = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         yield hub

@@ -38,6 +38,7 @@
     if (typeof data === 'string' && data.startsWith('+ ')) {
       socketOpened++
       if (socketOpened > 1) setTimeout(() => resync('reconnected'), 300)
+      setTimeout(askAgain, 2000)
     }
     return send.call(this, data)
   }
@@ -48,6 +49,12 @@
 
   let sequence = 0, revision = 0
   const resync = (reason) => { sequence = 0; emit('resync', reason) }
+  // waved may publish the first cards before it has noted who wants them (its two queues are read in any order).
+  const askAgain = () => {
+    if (document.querySelector('[data-test="marker"] [data-rev]')) return
+    resync('nothing came')
+    setTimeout(askAgain, 3000)
+  }
   const checkSequence = () => {
     const mark = document.querySelector('[data-test="marker"] [data-seq]')
     if (!mark) return
