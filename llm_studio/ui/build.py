@@ -56,12 +56,12 @@ def paragraph(words: str, *, name: str = "", quiet: bool = False) -> Any:
     return ui.markup(name=name or None, content=f'<p class="{kind}">{text.markup(words)}</p>')
 
 
-def stats(name: str, tiles: Sequence[tuple[str, str] | tuple[str, str, str]], *, zone: str = "top") -> Card:
+def stats(name: str, tiles: Sequence[tuple[str, ...]], *, zone: str = "top") -> Card:
     """A row of figures: (label, value) or (label, value, small words below)."""
     return html_card(zone, name, stats_markup(tiles))
 
 
-def stats_markup(tiles: Sequence[tuple[str, str] | tuple[str, str, str]]) -> str:
+def stats_markup(tiles: Sequence[tuple[str, ...]]) -> str:
     """The same row as markup."""
     parts = []
     for label, value, *rest in tiles:
@@ -131,26 +131,54 @@ def finding_bar(level: str, what: str, *, where: str = "", fix: str = "", name: 
 
 
 def progress(
-    name: str, words: str, share: float | None, *, note: str = "", cancel: str = "", cancel_label: str = "Cancel"
+    name: str,
+    words: str,
+    share: float | None,
+    *,
+    note: str = "",
+    cancel: str = "",
+    cancel_label: str = "Cancel",
+    address: str = "",
 ) -> list[Any]:
-    """What is happening, how far it is (None: unknown) and a button to end it (`cancel` is the name of an action)."""
-    items = [ui.markup(name=name, content=progress_markup(words, share, note))]
+    """What is happening, how far it is (None: unknown) and a button to end it (`cancel` is the name of an action).
+
+    address: makes the words a link.
+    """
+    items: list[Any] = [ui.markup(name=name, content=progress_markup(words, share, note, address))]
     if cancel:
-        items = [
-            ui.inline(items=[*items, ui.button(name=cancel, label=cancel_label)], justify="between", align="center")
-        ]
+        press = ui.button(name=cancel, label=cancel_label)
+        items = [ui.inline(items=[*items, press], justify="between", align="center")]
     return items
 
 
-def progress_markup(words: str, share: float | None, note: str = "") -> str:
+def progress_markup(words: str, share: float | None, note: str = "", address: str = "") -> str:
     """The same bar as markup; it is an HTML progress element, since a strict CSP allows no style attributes."""
     known = "" if share is None else f' value="{max(0.0, min(1.0, share)):.3f}"'
     amount = "" if share is None else f"{100 * max(0.0, min(1.0, share)):.0f} %"
+    title = text.link(words, address) if address else text.markup(words)
     return (
-        f'<div class="ls-progress"><div class="ls-progress-words"><span>{text.markup(words)}</span>'
+        f'<div class="ls-progress"><div class="ls-progress-words"><span>{title}</span>'
         f"<span>{text.markup(' · '.join(part for part in (amount, note) if part))}</span></div>"
         f'<progress max="1"{known} aria-label="{text.markup(words)}"></progress></div>'
     )
+
+
+def line(name: str, content: str) -> Any:
+    """One line of markup; every value in `content` went through `text.markup` or `text.link`."""
+    return ui.markup(name=name, content=f'<div class="ls-line">{content}</div>')
+
+
+def checklist(name: str, steps: Sequence[tuple[str, bool, str]]) -> Any:
+    """Things to do once: (words, done, address); each ticks itself off."""
+    parts = []
+    for words, done, address in steps:
+        mark, kind = ("✓", "done") if done else ("", "open")
+        said = "done" if done else "to do"
+        parts.append(
+            f'<li class="ls-check ls-check-{kind}"><i aria-hidden="true">{mark}</i>{text.link(words, address)}'
+            f'<span class="ls-unseen">{said}</span></li>'
+        )
+    return ui.markup(name=name, content=f'<ul class="ls-checks">{"".join(parts)}</ul>')
 
 
 def stepper(name: str, steps: Sequence[str], current: int) -> Any:

@@ -5,10 +5,12 @@ No page touches the browser or a Wave query; the router (`router.py`) calls thes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from llm_studio.ui.status import Status
 
 if TYPE_CHECKING:
     from llm_studio.store import Home, Store
@@ -49,7 +51,8 @@ class Context:
     draft: the form fields of this page as last submitted, by component name; lives as long as the browser tab and is
     shared by all addresses with the same route and first argument ("new/ab12/x" and "new/ab12/y"). Pages may write to
     it: a changed value is shown. query: the part of the address after "?". state: anything else the page wants to keep
-    for this tab and address (an open row, a table's offset). preferences: remembered for the whole studio.
+    for this tab and address (an open row, a table's offset). preferences: remembered for the whole studio. status: the
+    newest figures of the device, the queue and the disk.
     """
 
     store: Store
@@ -59,6 +62,7 @@ class Context:
     query: dict[str, str] = field(default_factory=dict)
     draft: dict[str, Any] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
+    status: Status = field(default_factory=Status)
 
     @property
     def preferences(self) -> Any:
@@ -133,6 +137,7 @@ class Outcome:
     panel: Panel | None = None
     closes: bool = False
     download: Download | None = None
+    theme: str = ""
 
 
 def go(address: str, message: str = "") -> Outcome:
@@ -167,6 +172,11 @@ def download(path: Path, filename: str, message: str = "") -> Outcome:
     return Outcome(download=Download(path=path, filename=filename), message=message)
 
 
+def use_theme(theme: str) -> Outcome:
+    """Show the studio in the "light" or the "dark" theme from now on."""
+    return Outcome(theme=theme)
+
+
 Load = Callable[[Context, tuple[str, ...]], Any]
 Action = Callable[[Context, tuple[str, ...], Event], "Outcome | None"]
 
@@ -185,7 +195,7 @@ class Page:
     title: str
     section: str
     load: Load
-    cards: Callable[[Any], Sequence[Card]]
+    cards: Callable[[Any], Iterable[Card]]
     actions: Mapping[str, Action] = field(default_factory=dict)
     refresh_seconds: float | Callable[[Any], float | None] | None = 1.0
     crumbs: Callable[[Any], Sequence[Crumb]] | None = None

@@ -126,9 +126,7 @@ class Router:
 
     async def _studio_event(self, q: Q, tab: Tab, kind: str, value: Any) -> None:
         if kind == "theme":
-            tab.theme = "light" if tab.theme == "dark" else "dark"
-            await self._thread(self._store.preferences.set, "theme", tab.theme)
-            q.page["meta"].theme = name_of_theme(tab.theme)
+            await self._use_theme(q, tab, "light" if tab.theme == "dark" else "dark")
         elif kind == "resync":
             q.page.drop()
             tab.sent.clear()
@@ -138,6 +136,11 @@ class Router:
                 f"This form holds {int(value) / 1e6:.1f} MB; at most 1 MB can be sent at once.",
                 fix="Shorten the longest text, or put it in a file and upload the file.",
             )
+
+    async def _use_theme(self, q: Q, tab: Tab, theme: str) -> None:
+        tab.theme = theme
+        await self._thread(self._store.preferences.set, "theme", theme)
+        q.page["meta"].theme = name_of_theme(theme)
 
     async def _act(self, q: Q, tab: Tab, event: Event, name: str) -> None:
         """Run the action `event` asks for, once; presses of the same button while it runs are ignored."""
@@ -186,6 +189,8 @@ class Router:
             tab.open("side_panel", outcome.panel)
         if outcome.download:
             tab.download = await self._thread(downloads.publish, self._home, outcome.download)
+        if outcome.theme:
+            await self._use_theme(q, tab, outcome.theme)
         if outcome.address:
             self._navigate(tab, outcome.address)
             q.page["meta"].redirect = outcome.address

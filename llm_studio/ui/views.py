@@ -43,7 +43,8 @@ class Views:
 
     def read(self, tab: Tab) -> tuple[View, Status]:
         """The page of the tab's address, and the figures of the indicator."""
-        return self._view(tab), self._status.read()
+        status = self._status.read()
+        return self._view(tab), status
 
     def fault(self, tab: Tab, reference: str) -> tuple[View, Status]:
         """In place of a page that could not be sent."""
@@ -74,6 +75,7 @@ class Views:
             query=address.query,
             draft=self.draft(tab),
             state=tab.states.setdefault(address.subject, {}),
+            status=self._status.last,
         )
 
     def draft(self, tab: Tab) -> dict[str, Any]:

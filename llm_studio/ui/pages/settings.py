@@ -1,18 +1,254 @@
 """Disk use, appearance, secrets and server folders."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from llm_studio.ui import build
-from llm_studio.ui.page import Card, Context, Page
+from h2o_wave import ui
+
+from llm_studio import __version__
+from llm_studio.actions.disk import DiskUse, disk_use, free_space
+from llm_studio.errors import UserError
+from llm_studio.ui import build, words
+from llm_studio.ui.page import Card, Context, Event, Outcome, Page, dialog, go, stay, use_theme
+from llm_studio.ui.tables import Column, Row, table
+
+TOKEN = "huggingface_token"
+FREED = {
+    "cache": ("Token cache", "Token ids and scores of untouched backbones. They are made again when needed."),
+    "uploads": ("Uploads", "Files of imports that were never finished. A running import keeps its file."),
+    "exports": ("Exports", "Packed adapters and merged models. The weights stay; an export can be made again."),
+}
 
 
-def load(ctx: Context, args: tuple[str, ...]) -> None:
-    """Nothing to read yet."""
+@dataclass(frozen=True)
+class Data:
+    """What the page shows; the token itself is never part of it."""
+
+    use: DiskUse
+    theme: str
+    token_is_set: bool
+    token_place: str
+    secrets_file: str
+    folders: tuple[str, ...]
+    typed_folder: str
+    home: str
 
 
-def cards(data: None) -> Sequence[Card]:
-    """A title and what to do next."""
-    return (build.header("Settings"), build.form("main", "empty_page", build.empty("Settings of the studio.", "", "")))
+def load(ctx: Context, args: tuple[str, ...]) -> Data:
+    """Walks the home's folders, so the page refreshes slowly."""
+    return Data(
+        use=disk_use(ctx.store),
+        theme=ctx.preferences.get("theme", "light"),
+        token_is_set=bool(ctx.store.secrets.get(TOKEN)),
+        token_place=ctx.store.secrets.where(TOKEN),
+        secrets_file=str(ctx.home.secrets_file),
+        folders=tuple(ctx.preferences.get("allowed_folders", [])),
+        typed_folder=str(ctx.draft.get("folder", "")),
+        home=str(ctx.home.path),
+    )
 
 
-PAGE = Page(route="settings", title="Settings", section="settings", load=load, cards=cards)
+def cards(data: Data) -> Sequence[Card]:
+    """Disk on the left, the rest on the right."""
+    use = data.use
+    tiles = [
+        ("Data sets", words.size(use.datasets_bytes)),
+        ("Checkpoints", words.size(use.checkpoints_bytes)),
+        ("Exports", words.size(use.exports_bytes)),
+        ("Token cache", words.size(use.cache_bytes)),
+        ("Uploads", words.size(use.uploads_bytes)),
+        ("Free on the disk", words.size(use.free_bytes), f"of {words.size(use.total_bytes)}"),
+    ]
+    return (
+        build.header("Settings", subtitle=f"Everything the studio keeps is in {data.home}"),
+        build.stats("disk_tiles", tiles),
+        build.form("main", "freeing", _freeing(use)),
+        build.form("main", "disk_experiments", _experiments(use)),
+        build.form("side", "appearance", _appearance(data.theme)),
+        build.form("side", "token_card", _token(data)),
+        build.form("side", "folders", _folders(data)),
+        build.form("side", "about", [build.heading("About"), build.pairs("about_pairs", [("Version", __version__)])]),
+    )
+
+
+def _freeing(use: DiskUse) -> list[Any]:
+    items: list[Any] = [build.heading("Free disk space", hint="Nothing here loses a data set, a score or a model.")]
+    sizes = {"cache": use.cache_bytes, "uploads": use.uploads_bytes, "exports": use.exports_bytes}
+    for kind, (title, hint) in FREED.items():
+        line = build.pairs(f"freed_{kind}", [(f"{title}: {words.size(sizes[kind])}", hint)])
+        press = ui.button(name=f"ask_free/{kind}", label=f"Free {words.size(sizes[kind])}", disabled=not sizes[kind])
+        items.append(ui.inline(items=[line, press], justify="between", align="center"))
+    return items
+
+
+def _experiments(use: DiskUse) -> list[Any]:
+    hint = "Deleting a data set or an experiment on its own page frees what it takes."
+    heading = build.heading(f"Experiments: {words.size(use.experiments_bytes)}", hint=hint)
+    if not use.experiments:
+        return [heading, *build.empty("No experiments yet.", "New experiment", "#new", name="no_experiments")]
+    columns = [
+        Column(name="name", label="Experiment", kind="link", width="200px", most="320px"),
+        Column(name="status", label="Status", kind="status", width="100px"),
+        Column(name="total", label="Total", width="90px"),
+        Column(name="checkpoints", label="Checkpoints", width="100px"),
+        Column(name="resume", label="To continue", width="100px"),
+        Column(name="exports", label="Exports", width="90px"),
+    ]
+    rows = [
+        Row(
+            name=one.id,
+            cells={
+                "name": one.name,
+                "status": one.status,
+                "total": words.size(one.total_bytes),
+                "checkpoints": words.size(one.checkpoints_bytes),
+                "resume": words.size(one.resume_bytes),
+                "exports": words.size(one.exports_bytes),
+            },
+        )
+        for one in use.experiments[:200]
+    ]
+    return [heading, table("disk_table", columns, rows)]
+
+
+def _appearance(theme: str) -> list[Any]:
+    choices = [ui.choice("light", "Light"), ui.choice("dark", "Dark")]
+    tooltip = "Colours of the whole studio. The switch at the top right does the same."
+    return [
+        build.heading("Appearance"),
+        ui.choice_group(
+            name="theme", label="Theme", value=theme, choices=choices, inline=True, trigger=True, tooltip=tooltip
+        ),
+    ]
+
+
+def _token(data: Data) -> list[Any]:
+    place = {
+        "keyring": "in the keyring of this system",
+        "file": f"in {data.secrets_file}, readable by you alone, because this system has no keyring",
+        "environment": "in the environment; change it there",
+    }[data.token_place]
+    state = (
+        f"A token is set; it is kept {place}." if data.token_is_set else f"No token is set. It would be kept {place}."
+    )
+    items = [
+        build.heading("Hugging Face token", hint="Needed for gated and private models only."),
+        build.paragraph(state, name="token_state"),
+    ]
+    if data.token_place == "environment":
+        return items
+    tooltip = "From huggingface.co/settings/tokens; read access is enough. It is never shown again."
+    press = [build.button("save_token", "Save token")]
+    if data.token_is_set:
+        press.append(build.button("remove_token", "Remove token"))
+    return [
+        *items,
+        ui.textbox(name="token", label="New token", value="", password=True, placeholder="hf_…", tooltip=tooltip),
+        build.row(*press),
+    ]
+
+
+def _folders(data: Data) -> list[Any]:
+    hint = "Data may be imported from these folders of the server without an upload."
+    items: list[Any] = [build.heading("Server folders", hint=hint)]
+    for index, folder in enumerate(data.folders):
+        line = [build.paragraph(folder, name=f"folder_{index}"), build.button(f"remove_folder/{index}", "Remove")]
+        items.append(ui.inline(items=line, justify="between", align="center"))
+    tooltip = "The whole path of a folder on the machine that runs the studio. Folders inside it may be read too."
+    box = ui.textbox(
+        name="folder", label="Add a folder", value=data.typed_folder, placeholder="/data/sets", tooltip=tooltip
+    )
+    return [*items, box, build.row(build.button("add_folder", "Add folder"))]
+
+
+def ask_free(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Say what goes before it goes."""
+    title, hint = FREED[event.target]
+    buttons = build.row(build.button(f"delete_kind/{event.target}", "Delete"), build.button("close", "Keep"))
+    return dialog(f"{title}: delete?", build.paragraph(hint), buttons)
+
+
+def delete_kind(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Free the space."""
+    return stay(f"{words.size(free_space(ctx.store, event.target))} came free.")
+
+
+def choose_theme(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Light or dark."""
+    return use_theme("dark" if ctx.draft.pop("theme", "light") == "dark" else "light")
+
+
+def save_token(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Keep the token; the draft forgets it at once."""
+    token = str(ctx.draft.pop("token", "")).strip()
+    if not token:
+        raise UserError("The token is empty.", where="New token", fix="Paste the token, then save.")
+    if any(not "!" <= character <= "~" for character in token):
+        raise UserError("The token holds a space or a character no token has.", where="New token", fix="Paste it anew.")
+    place = ctx.store.secrets.set(TOKEN, token)
+    return stay("The token is saved in the system's keyring." if place == "keyring" else "The token is saved.")
+
+
+def remove_token(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Forget the token."""
+    ctx.store.secrets.delete(TOKEN)
+    return stay("The token is removed.")
+
+
+def add_folder(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Allow one more folder of the server."""
+    typed = str(ctx.draft.get("folder", "")).strip()
+    if not typed:
+        raise UserError("The folder is empty.", where="Add a folder", fix="Type a whole path, such as /data/sets.")
+    path = Path(typed).expanduser()
+    if not path.is_absolute() or not path.is_dir():
+        raise UserError(
+            f"There is no folder {typed!r} on the server.",
+            where="Add a folder",
+            fix="Type the whole path of a folder that exists, such as /data/sets.",
+        )
+    path, home = path.resolve(), ctx.home.path.resolve()
+    if path == home or path in home.parents or home in path.parents:
+        raise UserError(
+            f"{path} holds or lies in the studio's own files, among them its secrets.",
+            where="Add a folder",
+            fix="Choose a folder that holds data only.",
+        )
+    folders = [*ctx.preferences.get("allowed_folders", [])]
+    if str(path) not in folders:
+        ctx.preferences.set("allowed_folders", [*folders, str(path)])
+    ctx.draft.pop("folder", None)
+    return stay(f"{path} may be read now.")
+
+
+def remove_folder(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Allow one folder less."""
+    folders = [*ctx.preferences.get("allowed_folders", [])]
+    index = int(event.target) if event.target.isdigit() else len(folders)
+    if index < len(folders):
+        gone = folders.pop(index)
+        ctx.preferences.set("allowed_folders", folders)
+        return stay(f"{gone} is no longer read.")
+    return stay()
+
+
+PAGE = Page(
+    route="settings",
+    title="Settings",
+    section="settings",
+    load=load,
+    cards=cards,
+    refresh_seconds=10.0,
+    actions={
+        "ask_free": ask_free,
+        "delete_kind": delete_kind,
+        "theme": choose_theme,
+        "save_token": save_token,
+        "remove_token": remove_token,
+        "add_folder": add_folder,
+        "remove_folder": remove_folder,
+        "disk_table": lambda ctx, args, event: go(f"#experiment/{event.target}"),
+    },
+)
