@@ -13,8 +13,10 @@ from llm_studio.actions.imports import (
     free_name,
     import_dataset,
     import_draft,
+    is_active,
     open_imports,
     preview,
+    remove_validation,
     start_import,
     unused_name,
     validation_job,
@@ -35,15 +37,16 @@ __all__ = [
     "add_validation",
     "cancel_import",
     "change_draft",
-    "check_settings",
     "check_unused",
     "delete_dataset",
     "finish_import",
     "import_dataset",
     "import_draft",
+    "is_active",
     "open_imports",
     "preview",
     "preview_settings",
+    "remove_validation",
     "rename_dataset",
     "show",
     "start_import",
@@ -120,16 +123,6 @@ def preview_settings(store: Store, dataset_id: str, changes: Mapping[str, object
     dataset = open_dataset(store.home.dataset(dataset_id))
     settings = make_settings({**dataset.settings.model_dump(mode="json"), **changes})
     return preview_rows(dataset.folder, settings)
-
-
-def check_settings(store: Store, dataset_id: str, changes: Mapping[str, object]) -> None:
-    """Whether every changed setting has a value that it may have.
-
-    Raises:
-        UserError: one has not.
-    """
-    dataset = open_dataset(store.home.dataset(dataset_id))
-    make_settings({**dataset.settings.model_dump(mode="json"), **changes})
 
 
 def update_settings(

@@ -85,10 +85,23 @@ def add_validation(store: Store, job_id: str, source: Source) -> JobRecord:
     return store.jobs.create(KIND, {"source": dict(source), "into": job_id}, subject=job_id)
 
 
+def remove_validation(store: Store, job_id: str) -> None:
+    """Forgets the validation file of an import; the strategy stays as it is."""
+    folder = staging_folder(store.home, job_id)
+    for name in (VALIDATION, VALIDATION_READING):
+        (folder / name).unlink(missing_ok=True)
+    change_draft(store, job_id, settings={"validation_dataframe": ""})
+
+
 def validation_job(store: Store, job_id: str) -> JobRecord | None:
     """The newest job that reads a validation file into an import."""
     jobs = store.jobs.list(kind=KIND, subject=job_id)
     return max(jobs, key=lambda job: job.created_at, default=None)
+
+
+def is_active(job: JobRecord | None) -> bool:
+    """Whether a job waits or runs."""
+    return job is not None and job.status in ("queued", "running")
 
 
 def open_imports(store: Store) -> list[JobRecord]:
@@ -97,7 +110,7 @@ def open_imports(store: Store) -> list[JobRecord]:
     for job in store.jobs.list(kind=KIND):
         if "into" in job.params:
             continue
-        if job.status in ("queued", "running"):
+        if is_active(job):
             found.append(job)
         elif job.status == "done" and staging_folder(store.home, job.id).is_dir():
             if time.time() - job.created_at > DRAFTS_KEPT_SECONDS:
@@ -242,7 +255,7 @@ def move_into_place(
 def cancel_import(store: Store, job_id: str) -> None:
     """Ends an import at any step and removes what it left; an import that is over is left alone."""
     job = store.jobs.get(job_id)
-    if job.status in ("queued", "running"):
+    if is_active(job):
         store.jobs.request_cancel(job_id)
     else:
         discard(store.home, job_id)

@@ -47,16 +47,16 @@ def check_columns(settings: DatasetSettings, names: tuple[str, ...]) -> None:
     for name in layout_of(settings).columns(settings):
         if name not in names:
             near = get_close_matches(name, names, n=1)
-            hint = f"Did you mean `{near[0]}`? " if near else ""
+            hint = f"Did you mean “{near[0]}”? " if near else ""
             raise UserError(
-                f"The table has no column `{name}`.", where="columns", fix=f"{hint}It has: {', '.join(names)}."
+                f"The table has no column “{name}”.", where="columns", fix=f"{hint}It has: {', '.join(names)}."
             )
     if settings.layout == "instruction":
         used = [*settings.prompt_column, settings.answer_column, settings.system_column]
         twice = next((name for name in used if name and used.count(name) > 1), None)
         if twice:
             raise UserError(
-                f"The column `{twice}` is chosen twice.",
+                f"The column “{twice}” is chosen twice.",
                 where="columns",
                 fix="Choose different columns for system, prompt and answer.",
             )

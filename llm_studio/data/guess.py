@@ -16,7 +16,7 @@ def guess_layout(columns: Sequence[Column], rows: Sequence[Cells]) -> Guess:
         if known:
             return Guess("instruction", {"layout": "instruction"}, known, 0.0)
     if not proposals:
-        names = ", ".join(f"`{column.name}`" for column in columns[:8])
+        names = ", ".join(f"“{column.name}”" for column in columns[:8])
         reason = f"No column of {names} holds text that could be an answer. Choose the columns yourself."
         return Guess("instruction", {"layout": "instruction"}, reason, 0.0)
     return max(proposals, key=lambda proposal: proposal.certainty)
@@ -28,7 +28,7 @@ def other_layout(columns: Sequence[Column], rows: Sequence[Cells]) -> str:
         cells = [row.get(column.name) or "" for row in rows]
         if column.kind == "list" and any('"from"' in cell and '"value"' in cell for cell in cells):
             return (
-                f"`{column.name}` holds {{from, value}} objects (ShareGPT), which are not read yet. "
+                f"“{column.name}” holds {{from, value}} objects (ShareGPT), which are not read yet. "
                 "Write them as lists of {role, content} to import them."
             )
     return ""

@@ -172,7 +172,7 @@ def refusal(problems: Sequence[Problem], rows: int) -> UserError:
     return UserError(
         f"{count:,} of {rows:,} rows cannot be used: {first.what} in {row_list(first)}"
         + {1: ".", 2: "; and for another reason."}.get(len(problems), f"; and for {len(problems) - 1} other reasons."),
-        where=f"column `{first.column}`, {row_list(first)}",
+        where=f"column “{first.column}”, {row_list(first)}",
         fix="Agree to leave these rows out, choose other columns, or mend the file and import it again.",
     )
 
@@ -182,7 +182,7 @@ def no_usable_rows(checked: Scan, file: str = "") -> UserError:
     first = checked.problems[0]
     return UserError(
         f"None of the {len(checked.usable):,} rows can be used: {first.what} in {row_list(first)}.",
-        where=f"{file}column `{first.column}`, {row_list(first)}",
+        where=f"{file}column “{first.column}”, {row_list(first)}",
         fix="Choose other columns or another layout.",
     )
 

@@ -75,10 +75,10 @@ def load_tokenizer(path: Path) -> Tokenizer:
 def lengths(values: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Lengths:
     """Figures and histogram of one length per conversation; the last bar holds everything above the 99.5 percentile."""
     top = int(np.argmax(values))
-    reach = max(float(np.percentile(values, 99.5)), 1.0)
-    width = max(1.0, float(np.ceil(reach / BINS)))
-    edges = np.arange(0, BINS + 1) * width
-    edges = edges[: int(np.ceil(min(reach, float(values.max())) / width)) + 2]
+    low, reach = float(values.min()), float(np.percentile(values, 99.5))
+    width = max(1.0, float(np.ceil((reach - low + 1) / BINS)))
+    edges = np.floor(low / width) * width + np.arange(0, BINS + 2) * width
+    edges = edges[: int(np.searchsorted(edges, reach, side="right")) + 1]
     counts, _ = np.histogram(np.minimum(values, edges[-1] - 0.5), bins=edges)
     return Lengths(
         total=int(values.sum()),

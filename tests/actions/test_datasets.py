@@ -131,7 +131,7 @@ def test_a_failing_finish_leaves_the_draft_as_it_was(store: Store, monkeypatch: 
     assert draft is not None
     with pytest.raises(UserError, match="There is a data set called taken already"):
         actions.finish_import(store, job_id, name="taken", settings=draft.dataset_settings())
-    with pytest.raises(UserError, match="no column `nothing`"):
+    with pytest.raises(UserError, match="no column “nothing”"):
         changed = DatasetSettings.model_validate({**draft.settings, "answer_column": "nothing"})
         actions.finish_import(store, job_id, name="Other", settings=changed)
 
@@ -195,7 +195,7 @@ def test_the_command_line_imports_in_one_call(store: Store, tmp_path: Path) -> N
     assert "Checking every row" in heard
     again = actions.import_dataset(store, {"kind": "local", "path": str(tmp_path / "a b.jsonl")})
     assert again.name == "a b 2"
-    with pytest.raises(UserError, match="no column `nothing`"):
+    with pytest.raises(UserError, match="no column “nothing”"):
         actions.import_dataset(
             store, {"kind": "local", "path": str(tmp_path / "a b.jsonl")}, changes={"answer_column": "nothing"}
         )
@@ -254,7 +254,7 @@ def test_new_settings_make_a_new_split_and_fingerprint_or_change_nothing(store: 
     assert (changed.validation_rows, changed.train_rows) == (10, 30)
     assert changed.fingerprint != record.fingerprint
     assert open_dataset(store.home.dataset(record.id)).fingerprint == changed.fingerprint
-    with pytest.raises(UserError, match="no column `nothing`"):
+    with pytest.raises(UserError, match="no column “nothing”"):
         actions.update_settings(store, record.id, {"answer_column": "nothing"})
     assert store.datasets.get(record.id) == changed
     assert actions.update_settings(store, record.id, {"validation_size": 0.0}).fingerprint == record.fingerprint

@@ -14,7 +14,7 @@ from llm_studio.errors import Cancelled, UserError
 GOOD = b"question,answer\na,b\n"
 
 CASES: dict[str, tuple[str, bytes, str, str]] = {
-    # name: file, content, pattern of `what`, pattern of `where`
+    # name: file, content, pattern of “what”, pattern of “where”
     "empty file": ("a.csv", b"", r"empty \(0 bytes\)", r"^a\.csv$"),
     "white space only": ("a.csv", b" \n\n", r"only white space", r"a\.csv"),
     "header only": ("a.csv", b"question,answer\n", r"header but no rows", r"a\.csv"),
@@ -23,16 +23,16 @@ CASES: dict[str, tuple[str, bytes, str, str]] = {
         "a.csv",
         b"q,a\n1,2\n1,2\nx,y,z\n",
         r"^Row 3 has 3 values, the header has 2: q, a\.$",
-        r"row 3 \(line 4\), column `a`",
+        r"row 3 \(line 4\), column “a”",
     ),
     "a row with too few values": (
         "a.csv",
         b'q,a\n"1\n1",2\nx\n',
         r"Row 2 has 1 value, .* 2",
-        r"row 2 \(line 4\), column `q`",
+        r"row 2 \(line 4\), column “q”",
     ),
     "a ragged TSV": ("a.tsv", b"q\ta\n1\t2\n1\t2\t3\n", r"Row 2 has 3 values", r"row 2 \(line 3\)"),
-    "a name twice": ("a.csv", b"q,a,q\n1,2,3\n", r"same name `q`", r"header, columns 1 and 3"),
+    "a name twice": ("a.csv", b"q,a,q\n1,2,3\n", r"same name “q”", r"header, columns 1 and 3"),
     "damaged UTF-8": (
         "a.csv",
         "q,a\né,ü\n".encode() * 3 + b"x,caf\xe9 y\n" + "é,ü\n".encode() * 20,
@@ -63,7 +63,7 @@ CASES: dict[str, tuple[str, bytes, str, str]] = {
     "JSON with two lists": (
         "a.json",
         b'{"train": [{"q": "1"}], "test": [{"q": "2"}]}',
-        r"more than one list: `train` and `test`",
+        r"more than one list: “train” and “test”",
         r"line 1",
     ),
     "an empty list": ("a.json", b"[]", r"its list is empty", r"a\.json"),
@@ -103,18 +103,18 @@ CASES: dict[str, tuple[str, bytes, str, str]] = {
         r"Row 3 is not valid JSON",
         r"row 3 \(line 3\)",
     ),
-    "a name twice in one object": ("a.jsonl", b'{"q": "1", "q": "2"}\n', r"the name `q` occurs twice", r"row 1"),
+    "a name twice in one object": ("a.jsonl", b'{"q": "1", "q": "2"}\n', r"the name “q” occurs twice", r"row 1"),
     "half a character": (
         "a.jsonl",
         b'{"q": "fine"}\n{"q": "ab\\ud83d"}\n',
-        r"row 2, column `q`, .* \\ud83d alone, at character 3",
-        r"row 2, column `q`",
+        r"row 2, column “q”, .* \\ud83d alone, at character 3",
+        r"row 2, column “q”",
     ),
     "half a character in a list": (
         "a.json",
         b'[{"q": ["\\udc00"]}]',
-        r"row 1, column `q`, holds half a character",
-        r"column `q`",
+        r"row 1, column “q”, holds half a character",
+        r"column “q”",
     ),
     "blank JSON Lines": ("a.jsonl", b"\n\n", r"only white space", r"a\.jsonl"),
 }
@@ -169,11 +169,11 @@ def test_parquet_without_rows_with_doubled_names_or_binary_values_is_refused(tmp
     parquet(path, pa.table({"q": pa.array([], pa.string())}))
     assert "holds no rows" in refused(path, tmp_path).what
     parquet(path, pa.Table.from_arrays([pa.array(["1"]), pa.array(["2"])], names=["q", "q"]))
-    assert "same name `q`" in refused(path, tmp_path).what
+    assert "same name “q”" in refused(path, tmp_path).what
     parquet(path, pa.table({"q": pa.array([b"fine", b"\xff\xfe"])}))
     error = refused(path, tmp_path)
-    assert "column `q` in row 2 is not text" in error.what
-    assert error.where == "a.parquet, row 2, column `q`"
+    assert "column “q” in row 2 is not text" in error.what
+    assert error.where == "a.parquet, row 2, column “q”"
 
 
 def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:

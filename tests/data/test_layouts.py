@@ -111,8 +111,8 @@ def test_familiar_names_are_recognised_in_any_letter_case() -> None:
         "answer_column": "Answer",
         "system_column": "System",
     }
-    assert "`Question` and `Answer` are familiar names" in found.reason
-    assert "`System` holds the system text" in found.reason
+    assert "“Question” and “Answer” are familiar names" in found.reason
+    assert "“System” holds the system text" in found.reason
 
 
 def test_unfamiliar_columns_take_the_last_text_as_answer_and_say_so() -> None:
@@ -131,7 +131,7 @@ def test_messages_are_found_under_any_name_also_as_text_of_a_csv() -> None:
     cell = '[{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]'
     found = guessed({"id": "1", "talk": cell})
     assert found.settings == {"layout": "messages", "messages_column": "talk"}
-    assert found.reason == "`talk` holds lists of {role, content}: one conversation per row."
+    assert found.reason == "“talk” holds lists of {role, content}: one conversation per row."
 
 
 def test_a_layout_that_is_not_read_yet_is_called_by_its_name() -> None:

@@ -89,7 +89,7 @@ def test_rows_without_an_answer_need_consent_to_be_left_out(make: Make) -> None:
     assert caught.value.what == (
         "3 of 23 rows cannot be used: the answer is missing in rows 21, 23; and for another reason."
     ), caught.value.what
-    assert caught.value.where == "column `a`, rows 21, 23"
+    assert caught.value.where == "column “a”, rows 21, 23"
     assert not (folder / "split.json").exists()
     dataset = prepared(folder, leave_out=True)
     assert dataset.split.left_out == (20, 21, 22)
@@ -138,7 +138,7 @@ def test_an_own_file_that_is_missing_or_lacks_a_column_is_named(make: Make) -> N
     settings = DatasetSettings.model_validate({**COLUMNS.model_dump(), "validation_strategy": "custom"})
     with pytest.raises(UserError, match="none was imported"):
         prepare(make(rows(20)), settings, leave_out=False)
-    with pytest.raises(UserError, match="no column `a`") as caught:
+    with pytest.raises(UserError, match="no column “a”") as caught:
         prepare(make(rows(20), [{"q": "x", "answer": "y"}], folder="lacks"), settings, leave_out=False)
     assert caught.value.where == "validation file lacks-own.jsonl"
 
@@ -160,8 +160,8 @@ def test_a_validation_file_can_be_added_later(make: Make, tmp_path: Path) -> Non
     ("changes", "what"),
     [
         ({"answer_column": None}, "No answer column is chosen."),
-        ({"answer_column": "b"}, "The table has no column `b`."),
-        ({"prompt_column": ("q", "a")}, "The column `a` is chosen twice."),
+        ({"answer_column": "b"}, "The table has no column “b”."),
+        ({"prompt_column": ("q", "a")}, "The column “a” is chosen twice."),
         ({"layout": "messages"}, "No messages column is chosen."),
         ({"layout": "messages", "messages_column": "q"}, "None of the 20 rows can be used: the value is text"),
     ],

@@ -42,7 +42,7 @@ def test_a_wrong_ending_is_no_obstacle_where_the_content_is_clear(read: Read, tm
 def test_an_object_that_holds_one_list_is_read(read: Read) -> None:
     reading, rows = read('{"version": "1", "data": [{"q": "1"}, {"q": "2"}], "more": {"x": [1]}}', "a.json")
     assert rows == [{"q": "1"}, {"q": "2"}]
-    assert reading.notes == ("The rows were found in the list `data`.",)
+    assert reading.notes == ("The rows were found in the list “data”.",)
 
 
 def test_columns_that_turn_up_late_are_missing_before(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_a_row_longer_than_a_block_is_read(read: Read) -> None:
 def test_unnamed_columns_get_a_name_and_a_note(read: Read) -> None:
     reading, rows = read(",q\n0,x\n", "a.csv")
     assert rows == [{"column_1": "0", "q": "x"}]
-    assert "called `column_1`" in reading.notes[0]
+    assert "called “column_1”" in reading.notes[0]
 
 
 def test_the_hash_depends_on_the_values_alone(read: Read) -> None:

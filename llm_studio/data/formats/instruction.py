@@ -43,7 +43,7 @@ def guess(table: Sequence[Column], rows: Sequence[Cells]) -> Guess | None:
     system = next((known[name] for name in SYSTEM_NAMES if name in known), None)
     prompts = tuple(name for name in names if name.strip().lower().replace(" ", "_") in PROMPT_NAMES and name != answer)
     if answer and prompts:
-        reason = f"{quoted(prompts)} and `{answer}` are familiar names for a prompt and its answer."
+        reason = f"{quoted((*prompts, answer))} are familiar names for a prompt and its answer."
         certainty = 0.8
     else:
         texts = [column.name for column in table if column.kind == "text" and column.name != system]
@@ -54,22 +54,22 @@ def guess(table: Sequence[Column], rows: Sequence[Cells]) -> Guess | None:
         certainty = 0.3
         if prompts:
             reason = (
-                f"No column has a familiar name, so `{answer}` is taken as the answer and {quoted(prompts)} as prompt."
+                f"No column has a familiar name, so “{answer}” is taken as the answer and {quoted(prompts)} as prompt."
             )
         else:
-            reason = f"`{answer}` is the only column with text: the model learns to write such text, without a prompt."
+            reason = f"“{answer}” is the only column with text: the model learns to write such text, without a prompt."
     if system:
-        reason += f" `{system}` holds the system text."
+        reason += f" “{system}” holds the system text."
     settings: dict[str, object] = {
         "layout": "instruction",
         "prompt_column": prompts,
         "answer_column": answer,
-        "system_column": system,
+        "system_column": system or "",
     }
     return Guess("instruction", settings, reason, certainty)
 
 
 def quoted(names: Sequence[str]) -> str:
-    """`a`, `b` and `c`."""
-    marked = [f"`{name}`" for name in names]
+    """Names between quotation marks: a, b and c."""
+    marked = [f"“{name}”" for name in names]
     return marked[0] if len(marked) == 1 else ", ".join(marked[:-1]) + " and " + marked[-1]

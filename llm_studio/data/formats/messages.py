@@ -94,7 +94,7 @@ def guess(table: Sequence[Column], rows: Sequence[Cells]) -> Guess | None:
             continue
         certainty = 0.9 + (0.1 if column.name.lower() in FAMILIAR_NAMES else 0.0) - 0.05 * (1 - share)
         if best is None or certainty > best.certainty:
-            reason = f"`{column.name}` holds lists of {{role, content}}: one conversation per row."
+            reason = f"“{column.name}” holds lists of {{role, content}}: one conversation per row."
             settings: dict[str, object] = {"layout": "messages", "messages_column": column.name}
             best = Guess("messages", settings, reason, certainty)
     return best

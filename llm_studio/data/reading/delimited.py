@@ -90,7 +90,7 @@ def read_header(text: TextFile, name: str, delimiter: str) -> tuple[tuple[str, .
     unnamed = [index for index, value in enumerate(names) if not value]
     for index in unnamed:
         names[index] = f"column_{index + 1}"
-        notes = (*notes, f"Column {index + 1} has no name in the header; it is called `column_{index + 1}` here.")
+        notes = (*notes, f"Column {index + 1} has no name in the header; it is called “column_{index + 1}” here.")
     refuse_doubles(names, name)
     return tuple(names), lines, notes
 
@@ -101,7 +101,7 @@ def refuse_doubles(names: list[str], file: str) -> None:
     if twice:
         places = " and ".join(str(index + 1) for index, value in enumerate(names) if value == twice[0])
         raise UserError(
-            f"Two columns have the same name `{twice[0]}`.",
+            f"Two columns have the same name “{twice[0]}”.",
             where=f"{file}, header, columns {places}",
             fix="Give each column a name of its own in the first line of the file.",
         )
@@ -180,12 +180,12 @@ def explain(text: TextFile, name: str, names: tuple[str, ...], delimiter: str, s
 
 def ragged(name: str, names: tuple[str, ...], delimiter: str, row: list[str], number: int, line: int) -> UserError:
     """The error for a row whose number of values differs from the header's."""
-    sign = {"\t": "a tab"}.get(delimiter, f"`{delimiter}`")
+    sign = {"\t": "a tab"}.get(delimiter, f"“{delimiter}”")
     values = "1 value" if len(row) == 1 else f"{len(row)} values"
     end = names[min(len(row), len(names)) - 1]
     return UserError(
         f"Row {number:,} has {values}, the header has {len(names)}: {', '.join(names[:6])}.",
-        where=f"{name}, row {number:,} (line {line:,}), column `{end}`",
+        where=f"{name}, row {number:,} (line {line:,}), column “{end}”",
         fix=f'Put a text that holds {sign} or a line break in double quotes ("..."), and write a double quote inside '
         'it twice (""). Or use JSON Lines, where this cannot happen.',
     )

@@ -170,7 +170,7 @@ def read_object(characters: Characters, writer: TableWriter, place: Place, tell:
             lists.append(str(key))
             if len(lists) > 1:
                 raise UserError(
-                    f"The file holds more than one list: `{lists[0]}` and `{lists[1]}`.",
+                    f"The file holds more than one list: “{lists[0]}” and “{lists[1]}”.",
                     where=f"{place.file}, line {characters.line:,}",
                     fix="Save the list that you want to import as a file of its own.",
                 )
@@ -187,7 +187,7 @@ def read_object(characters: Characters, writer: TableWriter, place: Place, tell:
     characters.skip()
     if not lists:
         raise UserError("The file holds one object and no list of rows.", where=place.file, fix=FIX_SHAPE)
-    return (f"The rows were found in the list `{lists[0]}`.",)
+    return (f"The rows were found in the list “{lists[0]}”.",)
 
 
 def not_rows(file: str, characters: Characters) -> UserError:

@@ -44,7 +44,7 @@ def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(items):
         names = [name for name, _ in items]
         twice = next(name for name in names if names.count(name) > 1)
-        raise RepeatedNameError(f"the name `{twice}` occurs twice")
+        raise RepeatedNameError(f"the name “{twice}” occurs twice")
     return found
 
 
@@ -68,7 +68,7 @@ class Place:
         """File, row, line and column as far as known; rows and lines count from 1."""
         text = f"{self.file}, row {self.row:,}"
         text += f" (line {self.line:,})" if self.line else ""
-        return text + (f", column `{column}`" if column else "")
+        return text + (f", column “{column}”" if column else "")
 
 
 def read_lines(text: TextFile, name: str, writer: TableWriter, progress: Progress) -> tuple[str, ...]:
@@ -208,9 +208,9 @@ def refuse_surrogate(texts: list[str | None], name: str, place: Place, count: in
             row = place.row - count + index + 1
             half = f"\\u{ord(error.object[error.start]):04x}"
             raise UserError(
-                f"The text in row {row:,}, column `{name}`, holds half a character: {half} alone, "
+                f"The text in row {row:,}, column “{name}”, holds half a character: {half} alone, "
                 f"at character {error.start + 1:,}.",
-                where=f"{place.file}, row {row:,}, column `{name}`",
+                where=f"{place.file}, row {row:,}, column “{name}”",
                 fix="The text was cut in the middle of a character such as an emoji. Remove the rest of it.",
             ) from None
     raise UserError(f"The column name {name!r} holds half a character.", where=place.file, fix="Rename the column.")

@@ -87,8 +87,8 @@ def checked_text(values: pa.Array, column: str, file: str, first_row: int) -> pa
             except UnicodeDecodeError as error:
                 row = first_row + index + 1
                 raise UserError(
-                    f"The value of column `{column}` in row {row:,} is not text: {error.reason}.",
-                    where=f"{file}, row {row:,}, column `{column}`",
+                    f"The value of column “{column}” in row {row:,} is not text: {error.reason}.",
+                    where=f"{file}, row {row:,}, column “{column}”",
                     fix="Leave out columns with binary data, or save the text as UTF-8.",
                 ) from None
         raise

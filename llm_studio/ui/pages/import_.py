@@ -1,21 +1,222 @@
-"""The wizard that imports a data set."""
+"""The wizard that imports a data set: source, columns, preview, done; every step has an address."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from llm_studio.actions import datasets as actions
+from llm_studio.actions.datasets import ImportDraft
+from llm_studio.data.connectors.local import allowed_folders, list_files
+from llm_studio.data.prepare import Preview
+from llm_studio.data.staging import make_settings
+from llm_studio.errors import UserError
+from llm_studio.starter import SAMPLES
+from llm_studio.store import DatasetRecord, JobRecord
 from llm_studio.ui import build
-from llm_studio.ui.page import Card, Context, Page
+from llm_studio.ui.page import Card, Context, Crumb, Event, Outcome, Page, dialog, go, stay
+from llm_studio.ui.pages import dataset_form, import_cards
+from llm_studio.ui.uploads import take_upload
+
+STEPS = ("columns", "preview", "done")
 
 
-def load(ctx: Context, args: tuple[str, ...]) -> None:
-    """Nothing to read yet."""
+@dataclass(frozen=True)
+class Data:
+    """What the wizard shows. `step` is "source", "reading", "columns", "preview" or "done"."""
+
+    step: str
+    job_id: str = ""
+    draft: ImportDraft | None = None
+    shown: Preview | None = None
+    problem: dict[str, str] | None = None
+    validation_job: JobRecord | None = None
+    done: DatasetRecord | None = None
+    typed: dict[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    allowed: bool = False
+    unfinished: tuple[JobRecord, ...] = ()
 
 
-def cards(data: None) -> Sequence[Card]:
-    """A title and what to do next."""
-    return (
-        build.header("Import data"),
-        build.form("main", "empty_page", build.empty("Choose where the data comes from.", "", "")),
+def load(ctx: Context, args: tuple[str, ...]) -> Data:
+    """Reads the import as it stands; nothing is kept in the browser but what is being typed."""
+    typed = dict(ctx.draft)
+    if not args:
+        return Data(
+            step="source",
+            typed=typed,
+            files=tuple(map(str, list_files(ctx.store))),
+            allowed=bool(allowed_folders(ctx.store)),
+            unfinished=tuple(actions.open_imports(ctx.store)),
+        )
+    job_id, step = args[0], args[1] if len(args) > 1 else "columns"
+    if step not in STEPS:
+        raise UserError(f"The import has no step {step!r}.", fix="Open the import from the data sets.")
+    if step == "done":
+        return Data(step="done", done=ctx.store.datasets.get(args[2] if len(args) > 2 else ""))
+    try:
+        draft = actions.import_draft(ctx.store, job_id)
+    except UserError as error:
+        return Data(step="failed", job_id=job_id, problem=error.as_dict())
+    if draft.draft is None:
+        return Data(step="reading", job_id=job_id, draft=draft)
+    shown, problem = None, None
+    try:
+        settings = draft.draft.dataset_settings()
+        shown = actions.preview(ctx.store, job_id, settings, 3 if step == "columns" else 6)
+    except UserError as error:
+        problem = error.as_dict()
+    return Data(
+        step=step,
+        job_id=job_id,
+        draft=draft,
+        shown=shown,
+        problem=problem,
+        validation_job=actions.validation_job(ctx.store, job_id),
+        typed=typed,
     )
 
 
-PAGE = Page(route="import", title="Import data", section="datasets", load=load, cards=cards)
+def cards(data: Data) -> Sequence[Card]:
+    """The stepper on top, the step below."""
+    if data.step == "source":
+        return import_cards.source_cards(SAMPLES, data.files, data.allowed, data.unfinished, data.typed)
+    if data.step == "failed":
+        return import_cards.failed_cards(data.problem or {})
+    if data.step == "done" and data.done is not None:
+        return import_cards.done_cards(data.done)
+    assert data.draft is not None
+    if data.step == "reading":
+        return import_cards.reading_cards(data.draft.job)
+    if data.step == "columns":
+        return import_cards.columns_cards(data.draft, data.shown, data.problem, data.validation_job, data.typed)
+    return import_cards.preview_cards(data.draft, data.shown, data.problem, data.typed)
+
+
+def refresh_seconds(data: Data) -> float | None:
+    """Only reading goes on by itself."""
+    busy = actions.is_active(data.validation_job)
+    return 0.5 if data.step == "reading" or busy else None
+
+
+def start(ctx: Context, source: dict[str, object]) -> Outcome:
+    """Starts reading and opens the next step."""
+    job = actions.start_import(ctx.store, source)
+    return go(f"#import/{job.id}/columns")
+
+
+def upload(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Reads the uploaded file."""
+    urls = ctx.draft.pop("upload", None) or event.value
+    if not isinstance(urls, list) or not urls:
+        raise UserError("No file was uploaded.", where="Upload", fix="Drop a file into the field or choose one.")
+    taken = take_upload(ctx.home, str(urls[0]))
+    return start(ctx, {"kind": "upload", "path": str(taken.path), "name": taken.name})
+
+
+def sample(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Reads a sample of the studio."""
+    return start(ctx, {"kind": "starter", "name": event.target})
+
+
+def read_local(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Reads a file on the server."""
+    path = str(ctx.draft.get("server_file") or "").strip()
+    if not path:
+        raise UserError("No file is chosen.", where="File on the server", fix="Choose a file or type its path.")
+    return start(ctx, {"kind": "local", "path": path})
+
+
+def set_field(ctx: Context, args: tuple[str, ...], event: Event) -> None:
+    """Keeps one changed field; the preview follows."""
+    held = actions.import_draft(ctx.store, args[0])
+    if held.draft is not None:
+        names = [column.name for column in held.columns]
+        change = dataset_form.taken(ctx.draft, event, held.draft.dataset_settings(), names)
+        actions.change_draft(ctx.store, args[0], settings=change)
+
+
+def upload_validation(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Reads a validation file of the user's own."""
+    urls = ctx.draft.pop(f"upload_validation/{event.argument}", None) or event.value
+    if not isinstance(urls, list) or not urls:
+        raise UserError("No file was uploaded.", where="Validation file", fix="Choose a file.")
+    taken = take_upload(ctx.home, str(urls[0]))
+    actions.add_validation(ctx.store, args[0], {"kind": "upload", "path": str(taken.path), "name": taken.name})
+    return stay()
+
+
+def other_validation(ctx: Context, args: tuple[str, ...], event: Event) -> None:
+    """Forgets the validation file, so that another can be uploaded."""
+    actions.remove_validation(ctx.store, args[0])
+
+
+def to_preview(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Opens the preview when the columns fit."""
+    dataset_form.refuse_mistyped(ctx.draft)
+    draft = actions.import_draft(ctx.store, args[0]).draft
+    if draft is None:
+        raise UserError("The file is still being read.", where="import", fix="Wait until it is read.")
+    actions.preview(ctx.store, args[0], draft.dataset_settings(), 6)
+    return go(f"#import/{args[0]}/preview")
+
+
+def set_consent(ctx: Context, args: tuple[str, ...], event: Event) -> None:
+    """Keeps whether rows that cannot be used are left out."""
+    actions.change_draft(ctx.store, args[0], leave_out=bool(ctx.draft.get("consent")))
+
+
+def finish(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Makes the data set."""
+    draft = actions.import_draft(ctx.store, args[0]).draft
+    if draft is None:
+        raise UserError("The file is still being read.", where="import", fix="Wait until it is read.")
+    name = str(ctx.draft.get("name", actions.unused_name(ctx.store, draft.name)))
+    record = actions.finish_import(
+        ctx.store,
+        args[0],
+        name=name,
+        settings=make_settings(draft.settings),
+        leave_out=bool(ctx.draft.get("consent", draft.leave_out)),
+    )
+    return go(f"#import/{args[0]}/done/{record.id}")
+
+
+def ask_cancel(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Asks before a draft is thrown away."""
+    target = event.argument or args[0]
+    return dialog(
+        "Discard this import?",
+        build.paragraph("What was read so far and the columns you chose are removed. The file itself is not touched."),
+        build.row(build.button(f"delete_import/{target}", "Discard"), build.button("close", "Keep")),
+    )
+
+
+def cancel(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Ends the import and goes back to the source."""
+    actions.cancel_import(ctx.store, event.argument or args[0])
+    return go("#import", "The import was cancelled.") if args else stay("The import was discarded.")
+
+
+PAGE = Page(
+    route="import",
+    title="Import data",
+    section="datasets",
+    load=load,
+    cards=cards,
+    refresh_seconds=refresh_seconds,
+    crumbs=lambda data: [Crumb("Datasets", "#datasets"), Crumb("Import data")],
+    actions={
+        "upload": upload,
+        "sample": sample,
+        "read_local": read_local,
+        "set": set_field,
+        "upload_validation": upload_validation,
+        "other_validation": other_validation,
+        "to_preview": to_preview,
+        "consent": set_consent,
+        "finish": finish,
+        "delete_draft": ask_cancel,
+        "delete_import": cancel,
+        "cancel_reading": cancel,
+    },
+)

@@ -1,0 +1,262 @@
+"""The cards of the import wizard, step by step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from h2o_wave import ui
+
+from llm_studio.actions.datasets import ImportDraft, is_active
+from llm_studio.data.prepare import PREVIEW_ROWS, Preview
+from llm_studio.data.reading import EXTENSIONS
+from llm_studio.starter import Sample
+from llm_studio.store import DatasetRecord, JobRecord
+from llm_studio.ui import build, text, words
+from llm_studio.ui.page import Card
+from llm_studio.ui.pages import conversation_view, dataset_form
+
+STEPS = ("Source", "Columns", "Preview", "Done")
+FORMATS = "CSV, TSV, JSON, JSON Lines or Parquet"
+
+
+def head(step: int, *, subtitle: str = "", action: Any = None, more: Sequence[Any] = ()) -> list[Card]:
+    """Title, primary action and stepper."""
+    return [
+        build.header("Import data", subtitle=subtitle, action=action, more=more),
+        build.form("top", "steps_card", [build.stepper("steps", STEPS, step)]),
+    ]
+
+
+def source_cards(
+    samples: Sequence[Sample],
+    files: Sequence[str],
+    allowed: bool,
+    unfinished: Sequence[JobRecord],
+    typed: Mapping[str, Any],
+) -> list[Card]:
+    """Upload on the left, the server's folder and unfinished imports on the right, samples below."""
+    upload = [
+        build.heading("Upload a file", hint=f"{FORMATS}; the first line of a CSV file names the columns."),
+        ui.file_upload(
+            name="upload",
+            label="Upload and read",
+            file_extensions=[extension.removeprefix(".") for extension in EXTENSIONS],
+            height="200px",
+            tooltip="Drop one file here. It goes to this server only, and is read in a process of its own.",
+        ),
+    ]
+    to_settings = build.row(build.button("#settings", "Allow a folder"))
+    server: list[Any] = [build.heading("File on the server", hint="A file that is there already, of any size.")]
+    if not allowed:
+        server += [build.paragraph("No folder may be read yet. Allow one under Settings."), to_settings]
+    else:
+        server += [
+            ui.combobox(
+                name="server_file",
+                label="Path",
+                value=typed.get("server_file"),
+                placeholder="Choose a file or type its path",
+                choices=list(files),
+                tooltip="A file in an allowed folder. It is read where it lies and not changed.",
+            ),
+            build.row(build.button("read_local", "Read this file")),
+        ]
+    found = [
+        *head(0, subtitle="Choose where the data comes from; you can check everything before it is kept."),
+        build.form("main", "upload_card", upload),
+        build.form("side", "server_card", server),
+    ]
+    if unfinished:
+        found.append(build.form("side", "unfinished_card", unfinished_items(unfinished)))
+    if samples:
+        intro = [build.heading("Or start with a sample", hint="Small data sets that come with the studio.")]
+        found.append(build.form("main", "samples_card", [*intro, *(sample_item(one) for one in samples)]))
+    return found
+
+
+def sample_item(sample: Sample) -> Any:
+    """One sample with its button."""
+    about = f'<p class="ls-text"><b>{text.markup(sample.title)}</b></p>'
+    about += f'<p class="ls-hint">{text.markup(sample.description)}</p>'
+    return build.row(
+        ui.markup(name=f"about_{sample.name}", content=about),
+        build.button(f"sample/{sample.name}", "Use this sample"),
+        justify="between",
+    )
+
+
+def unfinished_items(jobs: Sequence[JobRecord]) -> list[Any]:
+    """Imports that wait for the user, each with a way on and a way out."""
+    items: list[Any] = [build.heading("Unfinished imports")]
+    for job in jobs:
+        source = job.params.get("source", {})
+        name = str(source.get("name") or str(source.get("path", "")).rsplit("/", 1)[-1])
+        state = "being read" if is_active(job) else "waits for you to choose its columns"
+        line = f'<p class="ls-text">{text.markup(name)}</p>'
+        line += f'<p class="ls-hint">{text.markup(state)}, {text.markup(words.ago(job.created_at))}</p>'
+        items.append(
+            build.row(
+                ui.markup(name=f"unfinished_{job.id}", content=line),
+                build.row(
+                    build.button(f"#import/{job.id}/columns", "Continue"),
+                    build.button(f"delete_draft/{job.id}", "Discard"),
+                ),
+                justify="between",
+            )
+        )
+    return items
+
+
+def reading_cards(job: JobRecord) -> list[Card]:
+    """What the reading job does now."""
+    waiting = "Waiting for the worker to start" if job.status == "queued" else "Reading"
+    message = "Cancelling" if job.cancel_requested else job.message or waiting
+    items = build.progress("reading", message, job.progress, cancel=f"cancel_reading/{job.id}")
+    hint = build.paragraph("You can leave this page; the import waits under Datasets.", quiet=True)
+    return [*head(1, subtitle="The file is being read."), build.form("main", "reading_card", [*items, hint])]
+
+
+def failed_cards(problem: dict[str, str]) -> list[Card]:
+    """What was wrong with the file, and the way back."""
+    items = [
+        build.error_bar(problem),
+        build.paragraph("Nothing was imported.", quiet=True),
+    ]
+    again = build.primary("#import", "Choose another file")
+    return [*head(0, action=again), build.form("main", "failed_card", items)]
+
+
+def columns_cards(
+    draft: ImportDraft,
+    shown: Preview | None,
+    problem: dict[str, str] | None,
+    validation_job: JobRecord | None,
+    typed: Mapping[str, Any],
+) -> list[Card]:
+    """The guess and its reason, the form, and the preview beside it."""
+    assert draft.draft is not None and draft.reading is not None
+    settings = draft.draft.dataset_settings()
+    reading = draft.reading
+    certain = draft.draft.guess.certainty >= 0.5
+    form = [
+        build.finding_bar("note" if certain else "warning", draft.draft.guess.reason, name="guess_reason"),
+        *(build.finding_bar("note", note, name=f"note_{index}") for index, note in enumerate(reading.notes)),
+        *dataset_form.fields(settings, reading.columns, typed),
+        *own_file_items(draft, validation_job, visible=settings.validation_strategy == "custom"),
+    ]
+    subtitle = (
+        f"{reading.file}: {words.plural(reading.row_count, 'row')}, {words.plural(len(reading.columns), 'column')}"
+    )
+    more = [build.button("#import", "Back"), build.button(f"delete_draft/{draft.job.id}", "Discard")]
+    return [
+        *head(1, subtitle=subtitle, action=build.primary("to_preview", "Continue"), more=more),
+        build.form("main", "columns_card", form),
+        build.form("side", "preview_card", preview_items(shown, problem)),
+    ]
+
+
+def own_file_items(draft: ImportDraft, job: JobRecord | None, *, visible: bool) -> list[Any]:
+    """The upload of a validation file, how far it is read, and which one there is."""
+    busy = job is not None and is_active(job)
+    items: list[Any] = [
+        ui.file_upload(
+            name=f"upload_validation/{job.id if job else 'first'}",
+            label="Upload and read",
+            height="150px",
+            file_extensions=[extension.removeprefix(".") for extension in EXTENSIONS],
+            visible=visible and not busy and draft.validation is None,
+            tooltip="A file with the same columns. Its rows are used for scores only.",
+        ),
+    ]
+    if visible and job is not None and busy:
+        items += build.progress("reading_validation", job.message or "Reading the validation file", job.progress)
+    elif visible and draft.validation is not None:
+        said = f"{draft.validation.file}: {words.plural(draft.validation.row_count, 'row')}"
+        items.append(
+            build.row(
+                build.paragraph(said, name="validation_file"), build.button("other_validation", "Take another file")
+            )
+        )
+    elif visible and job is not None and job.status == "failed" and job.error:
+        items.append(build.error_bar(job.error, name="validation_error"))
+    return items
+
+
+def preview_items(shown: Preview | None, problem: dict[str, str] | None) -> list[Any]:
+    """The first conversations as the model gets them, or why there are none."""
+    items: list[Any] = [build.heading("Preview", hint="What the model reads, and what it learns to answer.")]
+    if problem is not None:
+        items.append(build.error_bar(problem, name="preview_error"))
+    if shown is not None:
+        items.append(conversation_view.conversations("preview_rows", shown.conversations))
+    return items
+
+
+def preview_cards(
+    draft: ImportDraft, shown: Preview | None, problem: dict[str, str] | None, typed: Mapping[str, Any]
+) -> list[Card]:
+    """Conversations on the left; name, sizes and problems on the right."""
+    assert draft.draft is not None
+    back = build.button(f"#import/{draft.job.id}/columns", "Back")
+    action = build.primary("finish", "Import data set", disabled=shown is None)
+    found = head(2, subtitle="Look at some rows; then give the data set a name.", action=action, more=[back])
+    if shown is None:
+        return [*found, build.form("main", "preview_card", preview_items(None, problem))]
+    consent = bool(typed.get("consent", draft.draft.leave_out))
+    side = [
+        ui.textbox(
+            name="name",
+            label="Name",
+            value=str(typed.get("name", draft.draft.name)),
+            tooltip="Shown in every list. 1 to 80 characters, and no other data set may have it.",
+        ),
+        *conversation_view.problem_bars(shown.problems, consent=consent),
+        ui.checkbox(
+            name="consent",
+            label=f"Leave out {words.plural(shown.left_out, 'row')} that cannot be used",
+            value=consent,
+            tooltip="The rows stay in the data set, but no experiment reads them.",
+            trigger=True,
+            visible=shown.left_out > 0,
+        ),
+    ]
+    found.append(build.stats("sizes", size_tiles(shown)))
+    found.append(build.form("main", "conversations_card", preview_items(shown, None)))
+    found.append(build.form("side", "name_card", side))
+    return found
+
+
+def size_tiles(shown: Preview) -> list[tuple[str, str, str]]:
+    """Rows, both parts and what is left out; of the first rows only for a large file."""
+    part = "" if shown.checked_rows == shown.row_count else f"of the first {PREVIEW_ROWS:,}"
+    return [
+        ("Rows", words.count(shown.row_count), ""),
+        ("To learn from", words.count(shown.train_rows), part),
+        ("Validation", words.count(shown.validation_rows), part or share_of(shown)),
+        ("Left out", words.count(shown.left_out), part),
+    ]
+
+
+def share_of(shown: Preview) -> str:
+    """The validation share in words."""
+    total = shown.train_rows + shown.validation_rows
+    return f"{100 * shown.validation_rows / max(total, 1):.1f} %"
+
+
+def done_cards(record: DatasetRecord) -> list[Card]:
+    """What there is now, and what to do next."""
+    action = build.primary(f"#new/{record.id}", "New experiment")
+    more = [
+        build.button(f"#dataset/{record.id}/rows", "Look at the data set"),
+        build.button("#import", "Import another"),
+    ]
+    tiles = [
+        ("Rows", words.count(record.row_count)),
+        ("To learn from", words.count(record.train_rows)),
+        ("Validation", words.count(record.validation_rows)),
+    ]
+    said = f"{record.name} is imported. Next: start an experiment that learns from it."
+    return [
+        *head(3, action=action, more=more),
+        build.stats("done_sizes", tiles),
+        build.form("main", "done_card", [build.finding_bar("success", said, name="done_words")]),
+    ]
