@@ -1,15 +1,16 @@
-"""Tables: dense, with plain escaped cells; whole ones sort and search in the browser, paged ones ask the server."""
+"""Tables: dense, with plain escaped cells; whole ones sort and search in the browser, paged ones ask the server.
+
+`short_table` is markup of our own: for a few rows that need no sorting, it fits any width.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from h2o_wave import ui
 
 from llm_studio.ui import text
-from llm_studio.ui.build import STATUS_COLOURS
-
-COLOURS = {"grey": "#6b7280", "blue": "#1d63d8", "green": "#1a7f4b", "amber": "#8f5b00", "red": "#c42b32"}
+from llm_studio.ui.build import STATUS_COLOURS, status_tag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +49,15 @@ def table(
     height: str = "",
     multiple: bool = False,
     values: Sequence[str] = (),
+    search: bool = True,
 ) -> Any:
-    """A table held whole by the browser (up to about 2,000 rows). With `multiple`, the chosen rows are draft[name]."""
+    """A table held whole by the browser (up to about 2,000 rows). With `multiple`, the chosen rows are draft[name].
+
+    search: whether there is a search box over the text columns.
+    """
     return ui.table(
         name=name,
-        columns=[_column(column, paged=False) for column in columns],
+        columns=[_column(column if search else replace(column, searchable=False), paged=False) for column in columns],
         rows=[ui.table_row(name=row.name, cells=[_cell(row, column) for column in columns]) for row in rows],
         height=height or None,
         multiple=multiple or None,
@@ -61,6 +66,34 @@ def table(
         events=["select"] if multiple else None,
         tooltip=tooltip or None,
     )
+
+
+def short_table(name: str, columns: Sequence[Column], rows: Sequence[Row], *, address: str = "") -> Any:
+    """A few rows as markup. A "link" opens `address` + the row's name ("#experiment/"), a "status" is a pill.
+
+    On a narrow screen each row becomes a small block with its labels.
+    """
+    head = "".join(f'<th scope="col"{_number(column)}>{text.markup(column.label)}</th>' for column in columns)
+    body = "".join(f"<tr>{''.join(_short_cell(row, column, address) for column in columns)}</tr>" for row in rows)
+    return ui.markup(
+        name=name,
+        content=f'<table class="ls-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
+    )
+
+
+def _short_cell(row: Row, column: Column, address: str) -> str:
+    value = text.cell(row.cells.get(column.name, ""))
+    if column.kind == "link":
+        shown = text.link(value, address + row.name)
+    elif column.kind == "status":
+        shown = status_tag(value)
+    else:
+        shown = text.markup(value)
+    return f'<td data-label="{text.markup(column.label)}"{_number(column)}>{shown}</td>'
+
+
+def _number(column: Column) -> str:
+    return ' class="ls-number"' if column.kind == "number" else ""
 
 
 def paged_table(
@@ -117,7 +150,8 @@ def _column(column: Column, *, paged: bool) -> Any:
 def _cell_type(column: Column) -> Any:
     if column.kind == "status":
         tags = [
-            ui.tag(label=word, color=COLOURS[colour], label_color="#ffffff") for word, colour in STATUS_COLOURS.items()
+            ui.tag(label=word, color=f"var(--ls-{colour}-soft)", label_color=f"var(--ls-{colour})")
+            for word, colour in STATUS_COLOURS.items()
         ]
         return ui.tag_table_cell_type(name="tags", tags=tags)
     if column.kind == "progress":

@@ -7,9 +7,9 @@ from typing import Any
 
 from llm_studio.store import ExperimentRecord
 from llm_studio.ui import build, text, words
-from llm_studio.ui.page import Card, Context, Page, go
+from llm_studio.ui.page import Card, Context, Page
 from llm_studio.ui.status import Status
-from llm_studio.ui.tables import Column, Row, table
+from llm_studio.ui.tables import Column, Row, short_table
 
 RECENT = 8
 
@@ -103,11 +103,11 @@ def _now(data: Data) -> list[Any]:
 
 def _recent(data: Data) -> list[Any]:
     columns = [
-        Column(name="name", label="Experiment", kind="link", width="190px", most="320px"),
-        Column(name="status", label="Status", kind="status", width="96px"),
-        Column(name="dataset", label="Data set", width="150px", most="220px"),
-        Column(name="score", label="BLEU before → best", width="140px"),
-        Column(name="when", label="Ended", width="110px"),
+        Column(name="name", label="Experiment", kind="link"),
+        Column(name="status", label="Status", kind="status"),
+        Column(name="dataset", label="Data set"),
+        Column(name="score", label="BLEU before → best"),
+        Column(name="when", label="Ended"),
     ]
     rows = [
         Row(
@@ -122,7 +122,7 @@ def _recent(data: Data) -> list[Any]:
         )
         for one in data.recent
     ]
-    return [build.heading("Recent experiments"), table("recent", columns, rows)]
+    return [build.heading("Recent experiments"), short_table("recent", columns, rows, address="#experiment/")]
 
 
 def _score(one: ExperimentRecord) -> str:
@@ -151,5 +151,4 @@ PAGE = Page(
     load=load,
     cards=cards,
     refresh_seconds=1.0,
-    actions={"recent": lambda ctx, args, event: go(f"#experiment/{event.target}")},
 )

@@ -11,8 +11,8 @@ from llm_studio import __version__
 from llm_studio.actions.disk import DiskUse, disk_use, free_space
 from llm_studio.errors import UserError
 from llm_studio.ui import build, words
-from llm_studio.ui.page import Card, Context, Event, Outcome, Page, dialog, go, stay, use_theme
-from llm_studio.ui.tables import Column, Row, table
+from llm_studio.ui.page import Card, Context, Event, Outcome, Page, dialog, stay, use_theme
+from llm_studio.ui.tables import Column, Row, short_table
 
 TOKEN = "huggingface_token"
 FREED = {
@@ -89,12 +89,12 @@ def _experiments(use: DiskUse) -> list[Any]:
     if not use.experiments:
         return [heading, *build.empty("No experiments yet.", "New experiment", "#new", name="no_experiments")]
     columns = [
-        Column(name="name", label="Experiment", kind="link", width="200px", most="320px"),
-        Column(name="status", label="Status", kind="status", width="100px"),
-        Column(name="total", label="Total", width="90px"),
-        Column(name="checkpoints", label="Checkpoints", width="100px"),
-        Column(name="resume", label="To continue", width="100px"),
-        Column(name="exports", label="Exports", width="90px"),
+        Column(name="name", label="Experiment", kind="link"),
+        Column(name="status", label="Status", kind="status"),
+        Column(name="total", label="Total", kind="number"),
+        Column(name="checkpoints", label="Checkpoints", kind="number"),
+        Column(name="resume", label="To continue", kind="number"),
+        Column(name="exports", label="Exports", kind="number"),
     ]
     rows = [
         Row(
@@ -110,7 +110,7 @@ def _experiments(use: DiskUse) -> list[Any]:
         )
         for one in use.experiments[:200]
     ]
-    return [heading, table("disk_table", columns, rows)]
+    return [heading, short_table("disk_table", columns, rows, address="#experiment/")]
 
 
 def _appearance(theme: str) -> list[Any]:
@@ -249,6 +249,5 @@ PAGE = Page(
         "remove_token": remove_token,
         "add_folder": add_folder,
         "remove_folder": remove_folder,
-        "disk_table": lambda ctx, args, event: go(f"#experiment/{event.target}"),
     },
 )
