@@ -33,3 +33,28 @@ def is_alive(pid: int | None, started_at: float | None) -> bool:
         return bool(process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD))
     except (psutil.NoSuchProcess, psutil.AccessDenied, ValueError):
         return False
+
+
+def send_signal(pid: int | None, started_at: float | None, number: int, *, word: str, group: bool = False) -> bool:
+    """Signal exactly this process, with all it has started if `group`; False when it is not there or not ours.
+
+    A row of the database must never be able to end anything but a process of the studio: so not only process id and
+    start time must fit; `word` (the id of the experiment, job or server) must be on its command line too, it must be
+    the same user's, and neither this process nor one that this process stands below.
+    """
+    if pid is None or not is_alive(pid, started_at):
+        return False
+    own = psutil.Process()
+    try:
+        process = psutil.Process(pid)
+        protected = {own.pid, 1, *(parent.pid for parent in own.parents())}
+        ours = process.uids().real == own.uids().real and any(word in part for part in process.cmdline())
+        if pid in protected or not ours:
+            return False
+        if group and os.getpgid(pid) == pid and pid != os.getpgrp():
+            os.killpg(pid, number)
+        else:
+            process.send_signal(number)
+    except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError, PermissionError):
+        return False
+    return True

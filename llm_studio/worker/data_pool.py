@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm_studio.store import JobRecord, Store
-from llm_studio.store.processes import is_alive, process_started_at
+from llm_studio.store.processes import is_alive, process_started_at, send_signal
 from llm_studio.worker.endings import why_it_ended
-from llm_studio.worker.experiment_queue import kill_group, send
-from llm_studio.worker.start import DATA_JOB, spawn
+from llm_studio.worker.start import DATA_JOB, end_child, spawn
 
 AT_ONCE = 2
 ASK_SECONDS = 3.0  # a job looks at the cancel by itself at its next report; after this it gets SIGTERM
@@ -90,9 +89,9 @@ class DataPool:
             return
         waited = time.time() - (job.cancel_requested_at or 0.0)
         if waited > KILL_SECONDS:
-            kill_group(job.pid)
+            send_signal(job.pid, job.pid_started_at, signal.SIGKILL, word=job.id, group=True)
         elif waited > ASK_SECONDS:
-            send(job.pid, signal.SIGTERM)
+            send_signal(job.pid, job.pid_started_at, signal.SIGTERM, word=job.id)
 
     def _remove_leavings(self, job: JobRecord) -> None:
         """A killed job could not remove what it had begun to write."""
@@ -109,13 +108,13 @@ class DataPool:
     def stop_all(self, patience_seconds: float) -> None:
         """End the jobs; those that are not done run again at the next start."""
         for child in self._children.values():
-            send(child.pid, signal.SIGTERM)
+            end_child(child, signal.SIGTERM)
         deadline = time.monotonic() + patience_seconds
         while any(child.poll() is None for child in self._children.values()) and time.monotonic() < deadline:
             time.sleep(0.05)
         for job_id, child in self._children.items():
             if child.poll() is None:
-                kill_group(child.pid)
+                end_child(child, signal.SIGKILL)
                 child.wait()
             job = self._store.jobs.get(job_id)
             if job.status == "running":

@@ -1,8 +1,6 @@
 """Keeps the queue of experiments: starts the next one for each free device and notices those that died."""
 
-import contextlib
 import logging
-import os
 import signal
 import subprocess
 import time
@@ -10,9 +8,9 @@ from collections.abc import Sequence
 
 from llm_studio.errors import UserError
 from llm_studio.store import ExperimentRecord, Store
-from llm_studio.store.processes import is_alive
+from llm_studio.store.processes import is_alive, send_signal
 from llm_studio.worker.endings import why_an_experiment_ended
-from llm_studio.worker.start import EXPERIMENT, run_experiment
+from llm_studio.worker.start import EXPERIMENT, end_child, run_experiment
 
 NEVER_STARTED_SECONDS = 15.0  # claimed by somebody who died before the process was there
 LINGERING_SECONDS = 30.0  # ended by its own word, yet the process does not go
@@ -87,7 +85,7 @@ class ExperimentQueue:
             elif experiment_id not in running:
                 since = self._ended_at.setdefault(experiment_id, time.monotonic())
                 if time.monotonic() - since > LINGERING_SECONDS:
-                    kill_group(child.pid)
+                    end_child(child, signal.SIGKILL)
 
     def stop_all(self, patience_seconds: float) -> None:
         """Ask the studio's own experiments to save a checkpoint and end; put them back into the queue.
@@ -101,14 +99,14 @@ class ExperimentQueue:
             if record.started_by == "studio" and record.pid and is_alive(record.pid, record.pid_started_at)
         ]
         for record in asked:
-            send(record.pid, signal.SIGTERM)
+            send_signal(record.pid, record.pid_started_at, signal.SIGTERM, word=record.id)
         deadline = time.monotonic() + patience_seconds
         while any(map(self._lives, asked)) and time.monotonic() < deadline:
             time.sleep(0.05)
         for record in asked:
-            if self._lives(record) and record.pid:
+            if self._lives(record):
                 log.warning("experiment %s did not end in time and is killed", record.id)
-                kill_group(record.pid)
+                send_signal(record.pid, record.pid_started_at, signal.SIGKILL, word=record.id, group=True)
             self._put_back(record)
 
     def _lives(self, record: ExperimentRecord) -> bool:
@@ -125,16 +123,3 @@ class ExperimentQueue:
             self._store.experiments.finish(asked.id, "stopped")
         elif status == "running":
             self._store.experiments.requeue(asked.id, INTERRUPTED)
-
-
-def send(pid: int | None, number: int) -> None:
-    """Send a signal; a process that is gone already needs none."""
-    if pid:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def kill_group(pid: int) -> None:
-    """End a process that leads a session, with all it has started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)

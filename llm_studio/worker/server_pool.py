@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm_studio.store import ServerRecord, Store
-from llm_studio.store.processes import is_alive, own_identity, process_started_at
+from llm_studio.store.processes import is_alive, own_identity, process_started_at, send_signal
 from llm_studio.worker.endings import why_it_ended
-from llm_studio.worker.experiment_queue import kill_group, send
-from llm_studio.worker.start import SERVER, spawn
+from llm_studio.worker.start import SERVER, end_child, spawn
 
 IDLE_SECONDS = 15 * 60.0
 IDLE_SECONDS_IF_WANTED = 2 * 60.0  # when an experiment waits for the device
@@ -112,9 +111,9 @@ class ServerPool:
             return
         asked_at = self._asked_at.setdefault(server.id, time.monotonic())
         if time.monotonic() - asked_at > ASK_SECONDS:
-            kill_group(server.pid)
+            send_signal(server.pid, server.pid_started_at, signal.SIGKILL, word=server.id, group=True)
         else:
-            send(server.pid, signal.SIGTERM)
+            send_signal(server.pid, server.pid_started_at, signal.SIGTERM, word=server.id)
 
     def _end(self, server: ServerRecord, status: str, error: dict[str, str] | None = None) -> None:
         self._store.servers.finish(server.id, "failed" if status == "failed" else "stopped", error)
@@ -128,13 +127,13 @@ class ServerPool:
     def stop_all(self, patience_seconds: float) -> None:
         """End all servers."""
         for child in self._children.values():
-            send(child.pid, signal.SIGTERM)
+            end_child(child, signal.SIGTERM)
         deadline = time.monotonic() + patience_seconds
         while any(child.poll() is None for child in self._children.values()) and time.monotonic() < deadline:
             time.sleep(0.05)
         for child in self._children.values():
             if child.poll() is None:
-                kill_group(child.pid)
+                end_child(child, signal.SIGKILL)
                 child.wait()
         for server in self._store.servers.list(active=True):
             self._end(server, "stopped")

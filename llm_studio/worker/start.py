@@ -114,3 +114,16 @@ def _become_child(ends_with_parent: bool) -> Callable[[], None]:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     return prepare
+
+
+def end_child(child: "subprocess.Popen[bytes]", number: int) -> None:
+    """Signal a child of this process: politely itself, or with SIGKILL all that it has started too.
+
+    A child that has not been waited for keeps its process id, so that this can never reach another program.
+    """
+    if child.poll() is not None:
+        return
+    if number == signal.SIGKILL:
+        os.killpg(child.pid, number)  # `spawn` made it the leader of a session
+    else:
+        child.send_signal(number)

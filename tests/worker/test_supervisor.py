@@ -13,7 +13,7 @@ import pytest
 
 from llm_studio.store import ExperimentRecord, Home, Store
 from llm_studio.store.charts_db import ChartsDb
-from llm_studio.store.processes import own_identity
+from llm_studio.store.processes import own_identity, send_signal
 from llm_studio.worker.start import run_experiment
 
 HERE = Path(__file__).parent
@@ -56,7 +56,9 @@ class Studio:
         return found.status == "running" and found.progress > 0
 
     def pid(self, record: ExperimentRecord) -> int:
-        return self.store.experiments.get(record.id).pid or 0
+        found = self.store.experiments.get(record.id).pid
+        assert found, "it has no process"  # os.kill(0) would end the tests themselves
+        return found
 
 
 @pytest.fixture
@@ -66,8 +68,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
     if made.process is not None:
         made.end()
     for record in made.store.experiments.list():
-        if record.pid and psutil.pid_exists(record.pid) and record.status == "running":
-            os.kill(record.pid, signal.SIGKILL)
+        send_signal(record.pid, record.pid_started_at, signal.SIGKILL, word=record.id)
     made.store.close()
 
 
@@ -157,6 +158,24 @@ def test_another_process_with_the_same_id_is_never_taken_for_the_trainer(studio:
     studio.store.experiments.set_running(record.id, pid, started_at - 3600)
     studio.start()
     until(lambda: studio.status(record) == "failed", seconds=5)
+
+
+@pytest.mark.parametrize("whose", ["first process", "own parent", "a stranger"])
+def test_a_wrong_row_cannot_end_a_process_that_is_not_the_studios(studio: Studio, whose: str) -> None:
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    pid = {"first process": 1, "own parent": os.getpid(), "a stranger": stranger.pid}[whose]
+    started_at = psutil.Process(pid).create_time()
+    record = studio.add("wrong")
+    studio.store.experiments.claim(record.id)
+    studio.store.experiments.set_running(record.id, pid, started_at)
+    assert not send_signal(pid, started_at, 0, word=record.id, group=True)
+    assert studio.status(record) == "running"
+    if whose == "a stranger":  # the whole way, where a mistake costs nothing
+        studio.start()
+        studio.end()
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
 
 
 def test_at_its_end_experiments_save_a_checkpoint_and_go_on_at_the_next_start(studio: Studio) -> None:
@@ -291,7 +310,9 @@ def test_an_idle_or_dead_server_ends(studio: Studio) -> None:
     until(lambda: studio.store.servers.get(idle.id).status == "stopped")
     killed = studio.store.servers.request("ab12", "cpu")
     until(lambda: studio.store.servers.get(killed.id).status == "ready")
-    os.kill(studio.store.servers.get(killed.id).pid or 0, signal.SIGKILL)
+    pid = studio.store.servers.get(killed.id).pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
     until(lambda: studio.store.servers.get(killed.id).status == "failed", seconds=5)
     last = studio.store.servers.request("ab12", "cpu")
     until(lambda: studio.store.servers.get(last.id).status == "ready")
