@@ -110,18 +110,21 @@ def rate(step: int, steps: int) -> float:
     return PEAK_RATE * min(1.0, (step + 1) / WARMUP_STEPS, (steps - step) / decay)
 
 
-def pretrain(folder: Path, *, scale: float = 1.0, seed: int = 7) -> None:
-    """Train tokenizer and backbone and save both into `folder`; `scale` shortens the curriculum for a trial."""
+def pretrain(folder: Path, *, scale: float = 1.0, seed: int = 7, done: int = 0) -> None:
+    """Train tokenizer and backbone and save both into `folder`; `scale` shortens the curriculum for a trial.
+
+    done: steps of an interrupted training whose saved state in `folder` is gone on from, with a fresh optimiser.
+    """
     tokenizer = train(folder)
     torch.manual_seed(seed)
-    model = build(tokenizer)
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32) if done else build(tokenizer)
     print(f"{model.num_parameters() / 1e6:.2f} million parameters", flush=True)
     plan = [stage for stage in CURRICULUM for _ in range(int(stage.million_tokens * scale * 1e6 / BATCH_TOKENS))]
-    line = batches(folder, seed, plan)
+    line = batches(folder, seed + done, plan[done:])
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
     began = time.monotonic()
     running = right = seen = 0.0
-    for step in range(len(plan)):
+    for step in range(done, len(plan)):
         input_ids, labels = line.get()
         with torch.autocast("cpu", torch.bfloat16):
             hidden = model.model(input_ids=input_ids).last_hidden_state[:, :-1]
@@ -139,7 +142,7 @@ def pretrain(folder: Path, *, scale: float = 1.0, seed: int = 7) -> None:
         right += float((logits.argmax(-1) == wanted[learned]).float().mean())
         seen += 1
         if (step + 1) % 100 == 0:
-            speed = (step + 1) * BATCH_TOKENS / (time.monotonic() - began)
+            speed = (step + 1 - done) * BATCH_TOKENS / (time.monotonic() - began)
             print(
                 f"step {step + 1}/{len(plan)} length {plan[step].length} loss {running / seen:.3f} "
                 f"right {right / seen:.3f} {speed:,.0f} tokens/s",
@@ -157,5 +160,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--done", type=int, default=0, help="steps of an interrupted training to go on from")
     chosen = parser.parse_args()
-    pretrain(chosen.folder, scale=chosen.scale)
+    pretrain(chosen.folder, scale=chosen.scale, done=chosen.done)

@@ -1,0 +1,88 @@
+"""Makes a backbone trainable: a LoRA adapter on its linear layers, or all of its weights."""
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+from llm_studio.config import ExperimentConfig
+from llm_studio.errors import UserError
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A model with the number of weights that are trained, of all."""
+
+    model: Any
+    trained: int
+    total: int
+
+
+def make_trainable(model: Any, config: ExperimentConfig, *, quantised: bool) -> Trainable:
+    """The model as it will be trained.
+
+    Raises:
+        UserError: a quantised backbone without LoRA, or a target module that does not exist.
+    """
+    training = config.training
+    checkpointing = config.architecture.gradient_checkpointing
+    if quantised and not training.lora:
+        raise UserError("A quantised backbone can only be tuned with LoRA.", where="training.lora", fix="Turn LoRA on.")
+    if quantised:
+        model = prepare_model_for_kbit_training(
+            model,
+            use_gradient_checkpointing=checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
+        )
+    elif checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    model.config.use_cache = False
+    if training.lora:
+        model = get_peft_model(model, lora_config(model, config))
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.float32)
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return Trainable(model, trained, sum(parameter.numel() for parameter in model.parameters()))
+
+
+def lora_config(model: Any, config: ExperimentConfig) -> LoraConfig:
+    """PEFT's config from ours.
+
+    Raises:
+        UserError: a target module does not exist, with the nearest one.
+    """
+    training = config.training
+    wanted = [name.strip() for name in training.lora_target_modules.split(",") if name.strip()]
+    if wanted:
+        check_targets(model, wanted)
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=training.lora_r,
+        lora_alpha=training.lora_alpha,
+        lora_dropout=training.lora_dropout,
+        use_dora=training.use_dora,
+        use_rslora=training.use_rslora,
+        bias="none",
+        target_modules=wanted or "all-linear",
+    )
+
+
+def check_targets(model: Any, wanted: list[str]) -> None:
+    """Refuse names that no layer ends with.
+
+    Raises:
+        UserError: with the nearest name there is.
+    """
+    there = {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "weight")}
+    for name in wanted:
+        if not any(one == name or one.endswith(f".{name}") for one, _ in model.named_modules()):
+            near = difflib.get_close_matches(name, there, n=1)
+            raise UserError(
+                f"The backbone has no layer {name!r}.",
+                where="training.lora_target_modules",
+                fix=f"Did you mean {near[0]!r}?" if near else f"Take some of: {', '.join(sorted(there))}.",
+            )

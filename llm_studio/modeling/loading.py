@@ -1,0 +1,207 @@
+"""Loads tokenizers, backbones and tuned models, in 32, 16, 8 or 4 bits, on a GPU or a CPU."""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils import logging as transformers_logging
+
+from llm_studio import starter
+from llm_studio.config import ExperimentConfig, from_yaml
+from llm_studio.errors import UserError
+from llm_studio.modeling.devices import DTYPES, Choice, choose_dtype
+from llm_studio.store import Home, Store
+from llm_studio.tokens.template import Template, make_template
+
+Report = Callable[[str], None]
+CONFIG_FILE = "config.yaml"
+QUANTISED = ("int8", "int4")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to answer, with its tokenizer, its chat template and the experiment's config."""
+
+    model: Any
+    tokenizer: Any
+    template: Template
+    is_adapter: bool
+    config: ExperimentConfig
+    device: str
+    dtype: Choice = field(default_factory=lambda: Choice("float32", ""))
+
+
+def quiet() -> None:
+    """Keep the libraries' progress bars and known harmless warnings out of the logs."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message=".*MatMul8bitLt.*")
+    warnings.filterwarnings("ignore", message=".*gemm_4bit.*")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
+def path_of(name: str) -> str:
+    """Folder or Hub name behind the name of a backbone."""
+    return (
+        str(starter.BACKBONE)
+        if name == "starter"
+        else str(Path(name).expanduser())
+        if "/" in name and Path(name).expanduser().is_dir()
+        else name
+    )
+
+
+def hub_arguments(config: ExperimentConfig, name: str) -> dict[str, Any]:
+    """Revision, token and code permission for a backbone."""
+    local = Path(path_of(name)).is_dir()
+    found: dict[str, Any] = {"trust_remote_code": config.environment.trust_remote_code}
+    if not local:
+        found["revision"] = config.environment.huggingface_branch
+        found["token"] = Store.open(Home.default()).secrets.get("huggingface_token")
+    return found
+
+
+def load_tokenizer(config: ExperimentConfig, folder: Path | None = None) -> Any:
+    """The tokenizer of the backbone, or the one saved in a checkpoint's folder.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    name = config.llm_backbone
+    try:
+        if folder is not None:
+            return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=config.environment.trust_remote_code)
+        return AutoTokenizer.from_pretrained(path_of(name), **hub_arguments(config, name))
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _cannot_load("tokenizer", name, error) from error
+
+
+def load_model(config: ExperimentConfig, *, device: str, parameters: int = 0) -> tuple[Any, Choice]:
+    """The backbone and its number type, with the reason for it.
+
+    Raises:
+        UserError: it cannot be loaded, or there is not enough memory for it.
+    """
+    quiet()
+    name = config.llm_backbone
+    dtype = choose_dtype(config.architecture.backbone_dtype, device=device, parameters=parameters)
+    arguments: dict[str, Any] = hub_arguments(config, name) | {"device_map": {"": device}}
+    if config.training.attention_implementation != "auto":
+        arguments["attn_implementation"] = config.training.attention_implementation
+    if dtype.value in QUANTISED:
+        arguments["quantization_config"] = quantisation(dtype.value, device)
+        arguments["dtype"] = computing_dtype(device)
+    else:
+        arguments["dtype"] = DTYPES[dtype.value]
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path_of(name), **arguments)
+    except torch.cuda.OutOfMemoryError as error:
+        raise UserError(
+            f"{name} does not fit into the memory of {device} in {dtype.value}.",
+            where="architecture.backbone_dtype",
+            fix="Choose int8 or int4, or a smaller backbone.",
+        ) from error
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise _cannot_load("backbone", name, error) from error
+    return model, dtype
+
+
+def quantisation(dtype: str, device: str) -> BitsAndBytesConfig:
+    """bitsandbytes in 8 bits, or in 4 bits (NF4 with double quantisation, arXiv:2305.14314)."""
+    if dtype == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=computing_dtype(device),
+    )
+
+
+def computing_dtype(device: str) -> torch.dtype:
+    """What a quantised backbone computes in: bfloat16 on a GPU that has it, else float32 (float16 on older GPUs)."""
+    if device == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def load_backbone(name: str, *, device: str, report: Report = lambda words: None) -> LoadedModel:
+    """An untouched backbone, ready to answer.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    config = ExperimentConfig(llm_backbone=name)
+    report("Loading the backbone")
+    tokenizer = load_tokenizer(config)
+    template = make_template(tokenizer, config)
+    model, dtype = load_model(config, device=device)
+    return LoadedModel(model.eval(), tokenizer, template, False, config, device, dtype)
+
+
+def load_experiment(
+    folder: Path,
+    *,
+    which: str = "best",
+    device: str,
+    dtype: str | None = None,
+    report: Report = lambda words: None,
+) -> LoadedModel:
+    """The model of an experiment from its checkpoint.
+
+    which: "best" or "last"; "last" where there is no best. dtype: another number type than the experiment's.
+
+    Raises:
+        UserError: there is no checkpoint, or the backbone cannot be loaded.
+    """
+    config = from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config
+    if dtype is not None:
+        config = config.with_changes({"architecture.backbone_dtype": dtype})
+    checkpoint = checkpoint_of(folder, which)
+    is_adapter = (checkpoint / "adapter_config.json").is_file()
+    report("Loading the tokenizer")
+    tokenizer = load_tokenizer(config, checkpoint)
+    template = make_template(tokenizer, config)
+    report("Loading the backbone")
+    if is_adapter:
+        from peft import PeftModel
+
+        model, chosen = load_model(config, device=device)
+        report("Loading the adapter")
+        model = PeftModel.from_pretrained(model, str(checkpoint))
+    else:
+        model, chosen = load_model(config.with_changes({"llm_backbone": str(checkpoint)}), device=device)
+    return LoadedModel(model.eval(), tokenizer, template, is_adapter, config, device, chosen)
+
+
+def checkpoint_of(folder: Path, which: str) -> Path:
+    """The folder of a checkpoint of an experiment; "best" falls back to "last".
+
+    Raises:
+        UserError: there is none.
+    """
+    for name in dict.fromkeys((which, "last", "best")):
+        found = folder / "checkpoints" / name
+        if (found / "adapter_config.json").is_file() or (found / "config.json").is_file():
+            return found
+    raise UserError(
+        "This experiment has no checkpoint yet.",
+        where="checkpoints",
+        fix="Wait until it has finished, or start it again.",
+    )
+
+
+def _cannot_load(what: str, name: str, error: BaseException) -> UserError:
+    reason = str(error).strip().split("\n")[0][:300] or type(error).__name__
+    if "trust_remote_code" in str(error):
+        fix = "Its code must run to load it: turn on environment.trust_remote_code if you trust its authors."
+    else:
+        fix = "Check the name and the connection, or choose another backbone."
+    return UserError(f"The {what} of {name} cannot be loaded: {reason}", where="llm_backbone", fix=fix)

@@ -1,0 +1,32 @@
+"""The chat template of a backbone that brings none: plain text markers from the settings, as a Jinja template."""
+
+import json
+
+from llm_studio.config.dataset import Dataset
+
+
+def markers_template(settings: Dataset, *, eos_token: str, bos_token: str = "") -> str:
+    """A Jinja chat template: [bos] system marker, system, [eos], prompt marker, prompt, [eos], answer marker, answer, [eos].
+
+    bos_token: only when the tokenizer itself would begin a text with it.
+    """
+    system = _joined(settings.text_system_start, eos_token if settings.add_eos_token_to_system else "")
+    prompt = _joined(settings.text_prompt_start, eos_token if settings.add_eos_token_to_prompt else "")
+    answer = _joined(settings.text_answer_separator, eos_token if settings.add_eos_token_to_answer else "")
+    return (
+        (f"{{{{ {json.dumps(bos_token)} }}}}" if bos_token else "")
+        + "{% for message in messages %}"
+        + "{% if message['role'] == 'system' %}"
+        + system
+        + "{% elif message['role'] == 'assistant' %}"
+        + answer
+        + "{% else %}"
+        + prompt
+        + "{% endif %}{% endfor %}"
+        + f"{{% if add_generation_prompt %}}{{{{ {json.dumps(settings.text_answer_separator)} }}}}{{% endif %}}"
+    )
+
+
+def _joined(before: str, after: str) -> str:
+    end = f" + {json.dumps(after)}" if after else ""
+    return f"{{{{ {json.dumps(before)} + message['content']{end} }}}}"

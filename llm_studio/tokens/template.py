@@ -1,0 +1,191 @@
+"""Renders conversations with a chat template and finds, in the rendered text, the characters that are learned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from jinja2 import TemplateError
+
+from llm_studio.config import ExperimentConfig
+from llm_studio.data.types import Conversation, Message
+from llm_studio.errors import UserError
+from llm_studio.tokens.markers import markers_template
+from llm_studio.tokens.sample import IGNORE_INDEX, Sample
+
+Span = tuple[int, int]
+PROBE = (Message("user", "a"), Message("assistant", "b", learned=True))
+
+
+@dataclass(frozen=True)
+class Template:
+    """A tokenizer with its chat template.
+
+    source says where the template comes from, `reason` why. stop_ids end an answer; stop_texts cut one that goes on.
+    """
+
+    tokenizer: Any
+    source: Literal["backbone", "markers"]
+    reason: str
+    max_length: int
+    truncation_side: Literal["left", "right"] = "left"
+    learn_prompts: bool = False
+    only_last_answer: bool = False
+    stop_texts: tuple[str, ...] = ()
+    stop_ids: tuple[int, ...] = ()
+    pad_id: int = 0
+    _special: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def text(self, messages: Sequence[Message], *, add_generation_prompt: bool = False, row: int | None = None) -> str:
+        """The conversation as the model reads it.
+
+        Raises:
+            UserError: the template refuses it.
+        """
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    [{"role": message.role, "content": message.content} for message in messages],
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                )
+            )
+        except TemplateError as error:
+            raise UserError(
+                f"The backbone's chat template refuses this conversation: {error.message or error}.",
+                where="chat" if row is None else f"row {row + 1} of the data set",
+                fix="Correct the roles of its messages, leave out the system message, or set dataset.chat_template to "
+                "markers.",
+            ) from error
+
+    def prompt_ids(self, messages: Sequence[Message], *, row: int | None = None) -> list[int]:
+        """Token ids of a conversation that waits for its answer, none of them cut.
+
+        Raises:
+            UserError: the template refuses it.
+        """
+        text = self.text(messages, add_generation_prompt=True, row=row)
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def learned_spans(self, messages: Sequence[Message], *, row: int | None = None) -> tuple[str, list[Span]]:
+        """The rendered text, and the character spans of its answers with their end-of-turn token.
+
+        An answer begins where the text up to its prompt, with the generation prompt, ends.
+
+        Raises:
+            UserError: the template refuses it.
+        """
+        whole = self.text(messages, row=row)
+        spans: list[Span] = []
+        wanted = [index for index, message in enumerate(messages) if message.role == "assistant" and message.learned]
+        if self.only_last_answer:
+            wanted = wanted[-1:]
+        at = 0
+        for index in wanted:
+            before = self.text(messages[:index], add_generation_prompt=True, row=row) if index else ""
+            through = whole if index == len(messages) - 1 else self.text(messages[: index + 1], row=row)
+            if whole.startswith(before) and len(before) >= at:
+                start = len(before)
+            else:
+                start = whole.find(messages[index].content.strip(), at)
+            end = len(through) if whole.startswith(through) else start + len(messages[index].content.strip())
+            if start < 0 or end <= start:
+                continue
+            spans.append((start, self._without_white_end(whole, start, end)))
+            at = end
+        return whole, spans
+
+    def encode(self, conversation: Conversation) -> Sample:
+        """The conversation as tokens; labels come from character offsets of the rendered text.
+
+        Raises:
+            UserError: the template refuses it.
+        """
+        text, spans = self.learned_spans(conversation.messages, row=conversation.row)
+        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids: list[int] = list(encoding["input_ids"])
+        answers = answer_labels(ids, encoding["offset_mapping"], spans)
+        labels = [IGNORE_INDEX, *ids[1:]] if self.learn_prompts else answers
+        cut = max(0, len(ids) - self.max_length)
+        keep = slice(cut, None) if self.truncation_side == "left" else slice(0, self.max_length)
+        return Sample(
+            row=conversation.row,
+            input_ids=tuple(ids[keep]),
+            labels=_never_first(labels[keep]),
+            answer_labels=_never_first(answers[keep]),
+            cut_tokens=cut,
+        )
+
+    def _without_white_end(self, text: str, start: int, end: int) -> int:
+        """Leaves out white space that only follows the end-of-turn token."""
+        stripped = start + len(text[start:end].rstrip())
+        return stripped if any(text[start:stripped].endswith(special) for special in self._special) else end
+
+
+def answer_labels(ids: Sequence[int], offsets: Sequence[Span], spans: Sequence[Span]) -> list[int]:
+    """Labels [T]: the token where its characters lie in a span, else IGNORE_INDEX. Spans are sorted and apart."""
+    labels = [IGNORE_INDEX] * len(ids)
+    current = 0
+    for index, (start, end) in enumerate(offsets):
+        while current < len(spans) and start >= spans[current][1]:
+            current += 1
+        if current < len(spans) and end > start and end > spans[current][0] and start < spans[current][1]:
+            labels[index] = ids[index]
+    return labels
+
+
+def _never_first(labels: Sequence[int]) -> tuple[int, ...]:
+    return (IGNORE_INDEX, *labels[1:]) if labels else ()
+
+
+def make_template(tokenizer: Any, config: ExperimentConfig) -> Template:
+    """The template of an experiment; sets the tokenizer's chat template when markers are used.
+
+    Raises:
+        UserError: the tokenizer cannot tell which characters a token came from, or has no end-of-text token.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise UserError(
+            "This backbone's tokenizer cannot tell which characters a token came from.",
+            where=config.llm_backbone,
+            fix="Choose a backbone that comes with a tokenizer.json.",
+        )
+    settings = config.dataset
+    if settings.chat_template == "markers" or not tokenizer.chat_template:
+        source: Literal["backbone", "markers"] = "markers"
+        reason = "the settings ask for it" if tokenizer.chat_template else "the backbone brings no chat template"
+        first = tokenizer("a")["input_ids"][:1]
+        bos = tokenizer.bos_token if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else ""
+        tokenizer.chat_template = markers_template(settings, eos_token=tokenizer.eos_token or "", bos_token=bos or "")
+        stops = (settings.text_system_start, settings.text_prompt_start, settings.text_answer_separator)
+    else:
+        source, reason, stops = "backbone", "it is the backbone's own", ("", "", "")
+    pad = next(
+        (one for one in (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id) if one is not None), 0
+    )
+    extra = tuple(text for text in config.prediction.stop_tokens.split(",") if text)
+    template = Template(
+        tokenizer=tokenizer,
+        source=source,
+        reason=reason,
+        max_length=config.tokenizer.max_length,
+        truncation_side=config.tokenizer.truncation_side,
+        learn_prompts=not settings.mask_prompt_labels,
+        only_last_answer=settings.only_last_answer,
+        stop_texts=tuple(dict.fromkeys(text for text in (*stops, *extra) if text.strip())),
+        pad_id=int(pad),
+        _special=frozenset(tokenizer.all_special_tokens),
+    )
+    object.__setattr__(template, "stop_ids", _stop_ids(template))
+    return template
+
+
+def _stop_ids(template: Template) -> tuple[int, ...]:
+    """The end-of-text token, and the token that the template puts behind an answer."""
+    found = [] if template.tokenizer.eos_token_id is None else [int(template.tokenizer.eos_token_id)]
+    special = set(template.tokenizer.all_special_ids) | set(getattr(template.tokenizer, "added_tokens_decoder", {}))
+    text, spans = template.learned_spans(PROBE)
+    if spans:
+        tail = template.tokenizer(text[spans[-1][0] : spans[-1][1]], add_special_tokens=False)["input_ids"]
+        if tail and tail[-1] in special:
+            found.append(int(tail[-1]))
+    return tuple(dict.fromkeys(found))
