@@ -49,13 +49,10 @@ def quiet() -> None:
 
 def path_of(name: str) -> str:
     """Folder or Hub name behind the name of a backbone."""
-    return (
-        str(starter.BACKBONE)
-        if name == "starter"
-        else str(Path(name).expanduser())
-        if "/" in name and Path(name).expanduser().is_dir()
-        else name
-    )
+    if name == "starter":
+        return str(starter.BACKBONE)
+    folder = Path(name).expanduser()
+    return str(folder) if (folder / "config.json").is_file() else name
 
 
 def hub_arguments(config: ExperimentConfig, name: str) -> dict[str, Any]:
@@ -194,7 +191,7 @@ def checkpoint_of(folder: Path, which: str) -> Path:
     raise UserError(
         "This experiment has no checkpoint yet.",
         where="checkpoints",
-        fix="Wait until it has finished, or start it again.",
+        fix="Wait for it, or start it again.",
     )
 
 

@@ -6,7 +6,7 @@ from llm_studio.config.dataset import Dataset
 
 
 def markers_template(settings: Dataset, *, eos_token: str, bos_token: str = "") -> str:
-    """A Jinja chat template: [bos] system marker, system, [eos], prompt marker, prompt, [eos], answer marker, answer, [eos].
+    """A Jinja chat template: markers before system, prompt and answer texts, end-of-text tokens behind them as set.
 
     bos_token: only when the tokenizer itself would begin a text with it.
     """

@@ -1,0 +1,1 @@
+"""One file per metric: a function of predictions and nothing else."""
