@@ -130,6 +130,8 @@ class Studio:
         try:
             self._supervisor.start()
             self._start_pages()
+            if not self._pages_are_alive and not self._stopping:
+                raise _GaveUpError(f"The studio could not start.\n{self._app.last_words()}")
             if not self._stopping:
                 self._lock.write(address=self.address)
                 _say(f"LLM Studio is ready: {self.address}  (Ctrl-C stops it)")
@@ -151,35 +153,38 @@ class Studio:
         self._stopping = True
 
     def _start_pages(self) -> None:
-        """waved, then the app; returns when the app has registered itself with waved."""
+        """waved, then the app; returns when the app has registered itself with waved, or when one of them died."""
         self._waved.start()
         self._app.start()
         deadline = time.monotonic() + READY_SECONDS
         while not self._stopping and not _answers(self._app_port):
-            if not self._waved.is_alive or not self._app.is_alive or time.monotonic() > deadline:
-                dead = "the Wave server" if not self._waved.is_alive else "the app"
-                raise _GaveUpError(f"Could not start {dead}.\n{self._app.last_words()}")
+            if not self._pages_are_alive:
+                return
+            if time.monotonic() > deadline:
+                raise _GaveUpError(f"The app does not answer.\n{self._app.last_words()}")
             time.sleep(0.03)
+
+    @property
+    def _pages_are_alive(self) -> bool:
+        return self._waved.is_alive and self._app.is_alive
 
     def _mind(self) -> None:
         """Start again what died. waved forgets its apps and the app cannot live without waved, so both go together."""
-        if not self._waved.is_alive or not self._app.is_alive:
-            dead = self._app.name if self._waved.is_alive else self._waved.name
-            self._count_restart(dead)
+        if not self._pages_are_alive:
+            self._count_restart(self._app if self._waved.is_alive else self._waved)
             self._app.stop()
             self._waved.stop()
             self._start_pages()
         elif not self._supervisor.is_alive:
-            self._count_restart(self._supervisor.name)
+            self._count_restart(self._supervisor)
             self._supervisor.start()
 
-    def _count_restart(self, name: str) -> None:
+    def _count_restart(self, child: Child) -> None:
         now = time.monotonic()
         self._restarts = [moment for moment in self._restarts if now - moment < RESTARTS_SECONDS] + [now]
-        child = self._supervisor if name == self._supervisor.name else self._app
         if len(self._restarts) > RESTARTS:
-            raise _GaveUpError(f"The {name} ended {RESTARTS + 1} times in a row.\n{child.last_words()}")
-        _say(f"The {name} process ended; starting it again.")
+            raise _GaveUpError(f"The {child.name} process ended again and again.\n{child.last_words()}")
+        _say(f"The {child.name} process ended; starting it again.")
 
     def _stop(self) -> None:
         """The app says goodbye to waved, so it goes first; the supervisor may take a while for its checkpoints."""
