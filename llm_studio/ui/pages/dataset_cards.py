@@ -28,6 +28,7 @@ TABS = {
 }
 SHOWN_COLUMNS = 8
 TABLE_PIXELS = 960
+PIXELS_PER_CHARACTER = 7
 
 
 def head(view: DatasetView, tab: str) -> list[Card]:
@@ -64,17 +65,17 @@ def own_or_share(view: DatasetView) -> str:
 def rows_card(view: DatasetView, rows: Sequence[tuple[int, Cells]], total: int, page_size: int, search: str) -> Card:
     """A page of rows as the file held them; the number opens the whole row."""
     names = view.dataset.columns[:SHOWN_COLUMNS]
-    width = f"{max(150, TABLE_PIXELS // max(len(names), 1))}px"
+    width = max(150, TABLE_PIXELS // max(len(names), 1))
     columns = [
         Column(name="number", label="Row", kind="link", width="70px", sortable=False, searchable=False),
-        *(Column(name=f"c{index}", label=name, width=width, sortable=False) for index, name in enumerate(names)),
+        *(Column(name=f"c{index}", label=name, width=f"{width}px", sortable=False) for index, name in enumerate(names)),
     ]
     shown = [
         Row(
             name=str(number),
             cells={
                 "number": words.count(number + 1),
-                **{f"c{index}": cell(cells[name]) for index, name in enumerate(names)},
+                **{f"c{index}": cell(cells[name], width // PIXELS_PER_CHARACTER) for index, name in enumerate(names)},
             },
         )
         for number, cells in rows
@@ -89,9 +90,9 @@ def rows_card(view: DatasetView, rows: Sequence[tuple[int, Cells]], total: int, 
     return build.form("main", "rows_card", items)
 
 
-def cell(value: str | None) -> str:
-    """A value in a table; a missing one is marked."""
-    return "–" if value is None else value
+def cell(value: str | None, most: int) -> str:
+    """A value in a table, cut to what fits; a missing one is marked."""
+    return "–" if value is None else text.cell(value[: 4 * most], most)
 
 
 def row_items(view: DatasetView, index: int, cells: Cells) -> list[Any]:

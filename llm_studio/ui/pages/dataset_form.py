@@ -56,7 +56,7 @@ def fields(settings: DatasetSettings, columns: Sequence[Column], draft: Mapping[
         ),
         column_field("answer_column", optional=False),
         column_field("system_column", optional=True),
-        build.heading("Validation rows", hint="Held out from training; every score is taken on them."),
+        build.heading("Split", hint="Rows held out from training; every score is taken on them."),
         dropdown(declared["validation_strategy"], settings.validation_strategy, STRATEGIES),
         ui.textbox(
             name=f"{PREFIX}/validation_size",

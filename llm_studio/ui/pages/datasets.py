@@ -16,7 +16,7 @@ from llm_studio.ui.pages.import_cards import unfinished_items
 from llm_studio.ui.tables import Column, Row, table
 
 COLUMNS = (
-    Column(name="name", label="Name", kind="link", width="220px", most="320px"),
+    Column(name="name", label="Name", kind="link", width="220px"),
     Column(name="rows", label="Rows", kind="number", width="70px"),
     Column(name="validation", label="Validation rows", kind="number", width="120px"),
     Column(name="size", label="Size", kind="number", width="70px"),

@@ -156,7 +156,7 @@
         hovertemplate: series.hover.length ? '%{text}<extra>%{fullData.name}</extra>' : undefined,
         text: series.hover.length ? series.hover.map(escapeText) : undefined
       }
-      if (series.kind === 'bar') return { ...common, type: 'bar', marker: { color: line.color } }
+      if (series.kind === 'bar') return { ...common, type: 'bar', textposition: 'none', marker: { color: line.color } }
       const mode = series.kind === 'scatter' ? 'markers' : series.markers || series.x.length === 1 ? 'lines+markers' : 'lines'
       return { ...common, type: 'scatter', mode, line, marker: { color: line.color, size: 6 }, connectgaps: false, hoverinfo: series.faint ? 'skip' : undefined }
     }

@@ -1,0 +1,293 @@
+"""The pages of the data sets without a browser: what each step shows, what actions do, and that data stays inert."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_studio.actions import datasets as actions
+from llm_studio.data.jobs import dataset_statistics, import_read
+from llm_studio.errors import UserError
+from llm_studio.store import Home, JobRecord, Store
+from llm_studio.ui.diff import INPUTS, components
+from llm_studio.ui.page import Context, Event, Outcome, Page
+from llm_studio.ui.pages import dataset, datasets, import_
+
+HOSTILE = "<img src=x onerror=\"window.hacked=1\"> & 'quotes' `code`"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store in a new home."""
+    home = Home(tmp_path / "home")
+    home.create()
+    opened = Store.open(home)
+    yield opened
+    opened.close()
+
+
+class Tab:
+    """One browser tab on one page: what it shows and what its actions do."""
+
+    def __init__(self, store: Store, page: Page, *args: str, **query: str) -> None:
+        self.page = page
+        self.context = Context(store=store, home=store.home, route=page.route, args=args, query=query)
+
+    def dumps(self) -> list[dict[str, Any]]:
+        data = self.page.load(self.context, self.context.args)
+        cards = list(self.page.cards(data))
+        names = [card.name for card in cards]
+        assert len(set(names)) == len(names)
+        assert self.page.crumbs is None or self.page.crumbs(data)
+        return [card.item.dump() for card in cards]
+
+    def text(self) -> str:
+        return json.dumps(self.dumps(), ensure_ascii=False)
+
+    def inputs(self) -> dict[str, dict[str, Any]]:
+        return {
+            properties["name"]: properties
+            for dump in self.dumps()
+            for kind, properties in components(dump)
+            if kind in INPUTS and kind != "table"
+        }
+
+    def act(self, name: str, value: Any = True, kind: str = "click") -> Outcome | None:
+        head, _, argument = name.partition("/")
+        return self.page.actions[head](self.context, self.context.args, Event(head, argument, value, kind))
+
+    def choose(self, name: str, value: Any) -> None:
+        self.context.draft[f"set/{name}"] = value
+        self.act(f"set/{name}", value)
+
+
+def rows(count: int = 40) -> list[dict[str, Any]]:
+    found = [{"question": f"Question {index}?", "answer": f"Answer {index} {HOSTILE}"} for index in range(count)]
+    found[3]["answer"] = ""
+    return found
+
+
+def upload(store: Store, content: str, name: str = "a.jsonl") -> Outcome:
+    folder = store.home.wave / "f" / "01234567-89ab-cdef-0123-456789abcdef"
+    folder.mkdir(parents=True)
+    (folder / name).write_text(content)
+    tab = Tab(store, import_.PAGE)
+    tab.context.draft["upload"] = [f"/_f/{folder.name}/{name}"]
+    outcome = tab.act("upload")
+    assert outcome is not None
+    return outcome
+
+
+def run(store: Store, kind: str = "import_read") -> JobRecord:
+    """Does what the data job process does with the one waiting job."""
+    job = store.jobs.list(kind=kind, active=True)[0]
+    work = {"import_read": import_read, "dataset_statistics": dataset_statistics}[kind]
+    try:
+        store.jobs.finish(job.id, "done", result=work(store.home, store, job, lambda share, words: None))
+    except UserError as error:
+        store.jobs.finish(job.id, "failed", error=error.as_dict())
+    return store.jobs.get(job.id)
+
+
+def drafted(store: Store) -> str:
+    upload(store, "".join(json.dumps(row) + "\n" for row in rows()))
+    return run(store).id
+
+
+def imported(store: Store) -> str:
+    tab = Tab(store, import_.PAGE, drafted(store), "preview")
+    tab.context.draft |= {"name": "Questions", "consent": True}
+    outcome = tab.act("finish")
+    assert outcome is not None
+    return outcome.address.rsplit("/", 1)[1]
+
+
+def test_an_empty_list_says_what_to_do_and_offers_a_sample(store: Store) -> None:
+    tab = Tab(store, datasets.PAGE)
+    assert "No data sets yet" in tab.text() and '"#import"' in tab.text()
+    outcome = tab.act("sample/orders_to_json")
+    assert outcome is not None and outcome.address.startswith("#import/")
+    assert run(store).status == "done"
+
+
+def test_the_wizard_goes_from_upload_to_done_and_each_step_can_be_loaded_again(store: Store) -> None:
+    outcome = upload(store, "".join(json.dumps(row) + "\n" for row in rows()))
+    job_id = outcome.address.split("/")[1]
+    assert outcome.address == f"#import/{job_id}/columns"
+    reading = Tab(store, import_.PAGE, job_id, "columns")
+    assert "Waiting" in reading.text() and f"cancel_reading/{job_id}" in reading.text()
+    run(store)
+    columns = Tab(store, import_.PAGE, job_id, "columns")
+    assert "familiar names" in columns.text() and "Question 0?" in columns.text()
+    assert columns.inputs()["set/answer_column"]["value"] == "answer"
+    following = columns.act("to_preview")
+    assert following is not None and following.address == f"#import/{job_id}/preview"
+    preview = Tab(store, import_.PAGE, job_id, "preview")
+    assert "1 row cannot be used: the answer is empty." in preview.text()
+    with pytest.raises(UserError, match="1 of 40 rows cannot be used"):
+        preview.act("finish")
+    preview.context.draft["consent"] = True
+    preview.act("consent")
+    assert "1 row left out" in Tab(store, import_.PAGE, job_id, "preview").text()
+    done = preview.act("finish")
+    assert done is not None
+    dataset_id = done.address.rsplit("/", 1)[1]
+    shown = Tab(store, import_.PAGE, job_id, "done", dataset_id).text()
+    assert f"#new/{dataset_id}" in shown and "a is imported" in shown
+    assert "This import is over" in Tab(store, import_.PAGE, job_id, "preview").text()
+
+
+def test_a_changed_column_shows_in_the_preview_and_set_back_it_is_as_before(store: Store) -> None:
+    tab = Tab(store, import_.PAGE, drafted(store), "columns")
+    before = tab.text()
+    tab.choose("answer_column", "question")
+    held = actions.import_draft(store, tab.context.args[0]).draft
+    assert held is not None
+    assert (held.settings["answer_column"], tuple(held.settings["prompt_column"])) == ("question", ("answer",))  # type: ignore[arg-type]
+    assert tab.text() != before
+    tab.choose("answer_column", "answer")
+    assert tab.text() == before
+    tab.choose("layout", "messages")
+    assert tab.inputs()["set/messages_column"]["visible"] and not tab.inputs()["set/answer_column"]["visible"]
+    assert "No messages column is chosen" in tab.text()
+
+
+def test_a_mistyped_size_is_said_under_the_field_and_holds_the_next_step(store: Store) -> None:
+    tab = Tab(store, import_.PAGE, drafted(store), "columns")
+    tab.choose("validation_size", "many")
+    assert tab.inputs()["set/validation_size"]["value"] == "many"
+    assert "'many' is not a size" in str(tab.inputs()["set/validation_size"]["error"])
+    with pytest.raises(UserError, match="is not a size"):
+        tab.act("to_preview")
+    for typed, expected in (("25 %", 0.25), ("0.25", 0.25), ("12 rows", 12.0), ("12", 12.0), ("automatic", 0.0)):
+        tab.choose("validation_size", typed)
+        held = actions.import_draft(store, tab.context.args[0]).draft
+        assert held is not None and held.dataset_settings().validation_size == expected
+
+
+def test_a_file_that_cannot_be_read_is_explained_where_the_columns_would_be(store: Store) -> None:
+    outcome = upload(store, "q,a\n1,2,3\n", "bad.csv")
+    run(store)
+    shown = Tab(store, import_.PAGE, *outcome.address.split("/")[1:]).text()
+    assert "Row 1 has 3 values" in shown and "bad.csv, row 1 (line 2)" in shown and "Choose another file" in shown
+
+
+def test_an_own_validation_file_can_be_added_and_taken_away(store: Store, tmp_path: Path) -> None:
+    tab = Tab(store, import_.PAGE, drafted(store), "columns")
+    tab.choose("validation_strategy", "custom")
+    assert "none was imported" in tab.text() and tab.inputs()["upload_validation/first"]["visible"]
+    path = store.home.uploads / "own.jsonl"
+    path.write_text('{"question": "New?", "answer": "Yes."}\n')
+    actions.add_validation(store, tab.context.args[0], {"kind": "upload", "path": str(path), "name": "own.jsonl"})
+    run(store)
+    assert "own.jsonl: 1 row" in tab.text() and "Question 0?" in tab.text()
+    assert len(actions.open_imports(store)) == 1
+    tab.act("other_validation")
+    assert "none was imported" in tab.text()
+
+
+def test_every_field_has_a_tooltip(store: Store) -> None:
+    job_id, dataset_id = drafted(store), ""
+    shown = [Tab(store, import_.PAGE), Tab(store, import_.PAGE, job_id), Tab(store, import_.PAGE, job_id, "preview")]
+    store.preferences.set("allowed_folders", [str(store.home.path)])
+    record = actions.import_dataset(store, {"kind": "starter", "name": "story_questions"})
+    dataset_id = record.id
+    shown += [Tab(store, dataset.PAGE, dataset_id, "columns")]
+    for tab in shown:
+        fields = tab.inputs()
+        assert fields
+        assert [name for name, properties in fields.items() if not properties.get("tooltip")] == []
+
+
+@pytest.mark.parametrize("section", ["rows", "conversations", "statistics", "columns", "used-by"])
+def test_every_section_of_a_data_set_shows_itself_and_keeps_text_inert(section: str, store: Store) -> None:
+    dataset_id = imported(store)
+    run(store, "dataset_statistics")
+    tab = Tab(store, dataset.PAGE, dataset_id, section)
+    markup = [
+        str(properties.get("content"))
+        for dump in tab.dumps()
+        for kind, properties in components(dump)
+        if kind in ("markup", "text", "message_bar")
+    ]
+    assert not any("<img" in content for content in markup)
+    assert "Questions" in tab.text() and f"#new/{dataset_id}" in tab.text()
+    if section == "statistics":
+        assert "Conversation length" in tab.text()
+
+
+def test_rows_come_by_page_are_searched_and_opened(store: Store) -> None:
+    tab = Tab(store, dataset.PAGE, imported(store), "rows")
+    tab.act("rows", {"value": "question 1"}, "search")
+    assert "11 rows with “question 1”" in tab.text()
+    assert "Question 2?" not in tab.text() and "Question 19?" in tab.text()
+    tab.act("rows", True, "reset")
+    assert "Question 2?" in tab.text()
+    opened = tab.act("rows", ["3"])
+    assert opened is not None and opened.panel is not None
+    content = json.dumps([item.dump() for item in opened.panel.items])
+    assert opened.panel.title == "Row 4" and "the answer is empty" in content
+
+
+def test_columns_and_split_are_changed_and_refused_while_in_use(store: Store) -> None:
+    dataset_id = imported(store)
+    tab = Tab(store, dataset.PAGE, dataset_id, "columns")
+    tab.choose("validation_size", "20 rows")
+    assert "19 rows to learn from, 20 held out, 1 left out." in tab.text()
+    assert store.datasets.get(dataset_id).validation_rows == 8
+    outcome = tab.act("save")
+    assert outcome is not None and outcome.message == "Saved: 19 rows to learn from, 20 held out."
+    assert store.datasets.get(dataset_id).validation_rows == 20
+    experiment = store.experiments.create(
+        "problem_type: causal_lm\n",
+        name="First try",
+        dataset_id=dataset_id,
+        backbone="starter",
+        problem_type="causal_lm",
+        device="cpu",
+    )
+    assert "First try is queued on this data set" in tab.text()
+    tab.choose("validation_size", "5 rows")
+    with pytest.raises(UserError, match="in use by the experiment First try"):
+        tab.act("save")
+    assert "First try" in Tab(store, dataset.PAGE, dataset_id, "used-by").text()
+    listed = Tab(store, datasets.PAGE)
+    assert "1 experiment" in listed.text()
+    with pytest.raises(UserError, match="is used by the experiment First try"):
+        listed.act("ask_delete", [dataset_id])
+    store.experiments.finish(experiment.id, "stopped")
+
+
+def test_the_menu_renames_and_deletes_after_asking(store: Store) -> None:
+    dataset_id = imported(store)
+    tab = Tab(store, datasets.PAGE)
+    asked = tab.act("ask_rename", [dataset_id])
+    assert asked is not None and asked.dialog is not None
+    tab.context.draft["new_name"] = "Other"
+    tab.act(f"rename/{dataset_id}")
+    assert store.datasets.get(dataset_id).name == "Other"
+    asked = tab.act("ask_delete", [dataset_id])
+    assert asked is not None and asked.dialog is not None and asked.dialog.title == "Delete Other?"
+    assert store.datasets.list() != []
+    tab.act(f"delete/{dataset_id}")
+    assert store.datasets.list() == []
+
+
+def test_an_unfinished_import_can_be_continued_and_discarded_from_the_list(store: Store) -> None:
+    job_id = drafted(store)
+    tab = Tab(store, datasets.PAGE)
+    assert "Unfinished imports" in tab.text() and f"#import/{job_id}/columns" in tab.text()
+    tab.act(f"delete_import/{job_id}")
+    assert "Unfinished imports" not in tab.text()
+    assert list(store.home.staging.iterdir()) == []
+
+
+def test_an_unknown_data_set_or_section_is_said_in_words(store: Store) -> None:
+    with pytest.raises(UserError, match="There is no data set gone"):
+        Tab(store, dataset.PAGE, "gone").dumps()
+    with pytest.raises(UserError, match="no section 'x'"):
+        Tab(store, dataset.PAGE, imported(store), "x").dumps()
+    with pytest.raises(UserError, match="no step 'x'"):
+        Tab(store, import_.PAGE, "gone", "x").dumps()
