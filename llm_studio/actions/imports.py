@@ -11,7 +11,7 @@ from llm_studio.config import DatasetSettings
 from llm_studio.data.connectors import Source, SourceFile, find_file
 from llm_studio.data.connectors.local import find_trusted
 from llm_studio.data.dataset import READING, VALIDATION
-from llm_studio.data.jobs import describe, remove_upload
+from llm_studio.data.jobs import describe, remove_upload, remove_uploads
 from llm_studio.data.prepare import VALIDATION_READING, Prepared, Preview, has_own_validation, prepare
 from llm_studio.data.prepare import preview as preview_rows
 from llm_studio.data.reading import Reading, check_file
@@ -255,10 +255,10 @@ def move_into_place(
 def cancel_import(store: Store, job_id: str) -> None:
     """Ends an import at any step and removes what it left; an import that is over is left alone."""
     job = store.jobs.get(job_id)
-    if is_active(job):
-        store.jobs.request_cancel(job_id)
-    else:
+    if not is_active(job):
         discard(store.home, job_id)
+    elif store.jobs.request_cancel(job_id).status == "cancelled":  # it had not begun
+        remove_uploads(store, job)
 
 
 def import_dataset(

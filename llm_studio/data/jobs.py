@@ -9,6 +9,7 @@ from llm_studio.data.connectors import find_file
 from llm_studio.data.dataset import open_dataset
 from llm_studio.data.reading.progress import Report
 from llm_studio.data.staging import add_validation_file, discard, read_into_staging, staging_folder
+from llm_studio.errors import Cancelled, UserError
 from llm_studio.starter import BACKBONE
 from llm_studio.store import Home, JobRecord, Store
 
@@ -23,28 +24,48 @@ def import_read(home: Home, store: Store, job: JobRecord, report: Report) -> dic
     """Reads the source of an import into its staging folder.
 
     Params of the job: "source", and "validation" for a validation file of the user's own (both dicts of a connector).
-    With "into", the id of another import, the source is the validation file of that import. Uploads are removed once
-    they are read.
+    With "into", the id of another import, the source is the validation file of that import. Uploads are removed when
+    they are read, cannot be read, or the user ends the job.
     """
+    try:
+        result = read_sources(home, store, job, report)
+    except (UserError, Cancelled):
+        remove_uploads(store, job)
+        raise
+    remove_uploads(store, job)
+    return result
+
+
+def read_sources(home: Home, store: Store, job: JobRecord, report: Report) -> dict[str, object]:
+    """The work of `import_read`; uploads stay, so that a job that is interrupted can run again."""
     source = dict(job.params["source"])
-    validation = job.params.get("validation")
     file = find_file(store, source)
     if into := job.params.get("into"):
         add_validation_file(staging_folder(home, str(into)), file, report)
-        if file.ours:
-            remove_upload(home, file.path)
         return {"into": into}
+    validation = job.params.get("validation")
     validation_file = find_file(store, validation) if validation else None
-    folder = staging_folder(home, job.id)
     try:
-        draft = read_into_staging(folder, file, validation_file, describe(source, file.name), report)
+        draft = read_into_staging(
+            staging_folder(home, job.id), file, validation_file, describe(source, file.name), report
+        )
     except BaseException:
         discard(home, job.id)
         raise
-    for one in (file, validation_file):
-        if one is not None and one.ours:
-            remove_upload(home, one.path)
     return {"name": draft.name}
+
+
+def remove_uploads(store: Store, job: JobRecord) -> None:
+    """Removes the uploaded files that an import was to read."""
+    for source in (job.params["source"], job.params.get("validation")):
+        if source is None:
+            continue
+        try:
+            file = find_file(store, source)
+        except UserError:
+            continue  # it is gone already
+        if file.ours:
+            remove_upload(store.home, file.path)
 
 
 def remove_upload(home: Home, path: Path) -> None:

@@ -96,7 +96,7 @@ def read_into_staging(
         settings = {"train_dataframe": file.name, **guess.settings}
         if validation is not None:
             settings |= {"validation_strategy": "custom", "validation_dataframe": validation.name}
-        draft = Draft(Path(file.name).stem, description, guess, settings)
+        draft = Draft(file.title or Path(file.name).stem, description, guess, settings)
         draft.save(folder)
         return draft
     except BaseException:

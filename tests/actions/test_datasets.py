@@ -63,7 +63,7 @@ def imported(store: Store, name: str = "Questions", rows: int = 40) -> DatasetRe
 
 
 def nothing_is_left(store: Store) -> bool:
-    folders = (store.home.staging, store.home.datasets)
+    folders = (store.home.staging, store.home.datasets, store.home.uploads)
     return not any(list(folder.iterdir()) for folder in folders) and store.datasets.list() == []
 
 
@@ -121,6 +121,13 @@ def test_cancelling_while_reading_leaves_nothing_behind(store: Store) -> None:
 
     with pytest.raises(Cancelled):
         import_read(store.home, store, job, report)
+    assert nothing_is_left(store)
+
+
+def test_cancelling_before_reading_began_removes_the_upload(store: Store) -> None:
+    job = actions.start_import(store, upload(store))
+    actions.cancel_import(store, job.id)
+    assert store.jobs.get(job.id).status == "cancelled"
     assert nothing_is_left(store)
 
 
@@ -219,7 +226,7 @@ def test_every_sample_imports_with_nothing_to_correct(store: Store) -> None:
         record = actions.import_dataset(store, {"kind": "starter", "name": sample.name})
         assert tuple(record.settings["prompt_column"]) == tuple(sample.prompt_columns)
         assert (record.settings["layout"] == "instruction") == bool(sample.answer_column)
-        assert record.validation_rows >= 1
+        assert (record.name, record.validation_rows) == (sample.title, 120)
 
 
 def experiment_on(store: Store, record: DatasetRecord) -> str:

@@ -17,6 +17,8 @@ class SourceFile:
     path: Path
     name: str
     ours: bool = False
+    title: str = ""
+    """A better name for the data set than that of the file."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """What the source itself says about its columns (names of DatasetSettings)."""
 

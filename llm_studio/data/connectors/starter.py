@@ -24,4 +24,4 @@ def find(store: Store, source: Source) -> SourceFile:
             "prompt_column": tuple(sample.prompt_columns),
             "answer_column": sample.answer_column,
         }
-    return SourceFile(sample.path, sample.path.name, settings=settings)
+    return SourceFile(sample.path, sample.path.name, title=sample.title, settings=settings)

@@ -20,8 +20,8 @@ COLUMNS = (
     Column(name="rows", label="Rows", kind="number", width="70px"),
     Column(name="validation", label="Validation rows", kind="number", width="120px"),
     Column(name="size", label="Size", kind="number", width="70px"),
-    Column(name="layout", label="Layout", width="110px"),
-    Column(name="used_by", label="Used by", width="150px"),
+    Column(name="layout", label="Layout", width="190px"),
+    Column(name="used_by", label="Used by", width="110px"),
     Column(name="imported", label="Imported", width="110px"),
     Column(
         name="menu",

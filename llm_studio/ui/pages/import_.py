@@ -32,6 +32,7 @@ class Data:
     validation_job: JobRecord | None = None
     done: DatasetRecord | None = None
     typed: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
     files: tuple[str, ...] = ()
     allowed: bool = False
     unfinished: tuple[JobRecord, ...] = ()
@@ -73,6 +74,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         problem=problem,
         validation_job=actions.validation_job(ctx.store, job_id),
         typed=typed,
+        name=str(typed.get("name", actions.unused_name(ctx.store, draft.draft.name))),
     )
 
 
@@ -89,7 +91,7 @@ def cards(data: Data) -> Sequence[Card]:
         return import_cards.reading_cards(data.draft.job)
     if data.step == "columns":
         return import_cards.columns_cards(data.draft, data.shown, data.problem, data.validation_job, data.typed)
-    return import_cards.preview_cards(data.draft, data.shown, data.problem, data.typed)
+    return import_cards.preview_cards(data.draft, data.shown, data.problem, data.name, data.typed)
 
 
 def refresh_seconds(data: Data) -> float | None:

@@ -192,7 +192,7 @@ def preview_items(shown: Preview | None, problem: dict[str, str] | None) -> list
 
 
 def preview_cards(
-    draft: ImportDraft, shown: Preview | None, problem: dict[str, str] | None, typed: Mapping[str, Any]
+    draft: ImportDraft, shown: Preview | None, problem: dict[str, str] | None, name: str, typed: Mapping[str, Any]
 ) -> list[Card]:
     """Conversations on the left; name, sizes and problems on the right."""
     assert draft.draft is not None
@@ -206,7 +206,7 @@ def preview_cards(
         ui.textbox(
             name="name",
             label="Name",
-            value=str(typed.get("name", draft.draft.name)),
+            value=name,
             tooltip="Shown in every list. 1 to 80 characters, and no other data set may have it.",
         ),
         *conversation_view.problem_bars(shown.problems, consent=consent),
