@@ -1,6 +1,7 @@
 """Numbers, sizes, durations and dates as people read them."""
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 
@@ -13,23 +14,24 @@ def short_count(number: float | None) -> str:
     """7241732096 -> "7.24 B"; below 10,000 exact."""
     if number is None:
         return "–"
-    for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):
-        if abs(number) >= limit:
-            divisor = 1e3 if unit == "k" else limit
-            return f"{number / divisor:.3g} {unit}"
-    return f"{number:,.0f}"
+    if abs(number) < 10_000:
+        return f"{number:,.0f}"
+    return _with_unit(number, ("", "k", "M", "B", "T"))
 
 
 def size(number_bytes: float | None) -> str:
-    """3435973836 -> "3.4 GB" (powers of 1000)."""
-    if number_bytes is None:
-        return "–"
-    value = float(number_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+    """3435973836 -> "3.44 GB" (powers of 1000)."""
+    return "–" if number_bytes is None else _with_unit(number_bytes, ("B", "kB", "MB", "GB", "TB"))
+
+
+def _with_unit(number: float, units: Sequence[str]) -> str:
+    """Three figures and the unit that makes them smallest; 999.7 kB is 1 MB."""
+    value = float(number)
+    for unit in units[:-1]:
+        if abs(value) < 999.5:
+            return f"{value:.0f} {unit}".strip() if unit == units[0] else f"{value:.3g} {unit}"
         value /= 1000
-    return f"{value:.3g} TB"
+    return f"{value:.3g} {units[-1]}" if abs(value) < 999.5 else f"{value:,.0f} {units[-1]}"
 
 
 def duration(seconds: float | None) -> str:
