@@ -285,6 +285,8 @@ def import_dataset(
     folder = staging_folder(store.home, f"cli-{secrets.token_hex(5)}")
     try:
         draft = read_into_staging(folder, file, validation, describe(source, file.name), report)
+        if draft.guess.certainty == 0 and not changes:
+            raise UserError(draft.guess.reason, where=file.name, fix="Name the columns of prompt and answer.")
         settings = make_settings({**draft.settings, **(changes or {})})
         chosen = free_name(store, name) if name else unused_name(store, draft.name)
         report(None, "Checking every row")
