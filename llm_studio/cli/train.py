@@ -1,4 +1,4 @@
-"""`llm-studio train`: run one experiment from a YAML file, in the same process the studio uses, with its log streamed."""
+"""`llm-studio train`: run one experiment from a YAML file, in the process the studio uses, and stream its log."""
 
 import argparse
 import sys
@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     taken = store.experiments.free_name(config.experiment_name)
     record = start_experiment(store, config.with_changes({"experiment_name": taken}))
-    print(f"Experiment {record.name} ({record.id}); log: {store.home.experiment(record.id) / 'log.txt'}", file=sys.stderr)
+    log = store.home.experiment(record.id) / "log.txt"
+    print(f"Experiment {record.name} ({record.id}); log: {log}", file=sys.stderr)
     return follow(store, record)
 
 
@@ -115,7 +116,9 @@ def dataset_of(store: Store, loaded: "Loaded", path: Path, *, keep: bool) -> Dat
     data_file = data_file if data_file.is_absolute() else path.parent / data_file
     if not data_file.is_file():
         raise UserError(
-            f"The data file {data_file} is not there.", where=f"{path}: dataset.train_dataframe", fix="Correct the path."
+            f"The data file {data_file} is not there.",
+            where=f"{path}: dataset.train_dataframe",
+            fix="Correct the path.",
         )
     if not keep:
         print(f"would import: {data_file}", file=sys.stderr)
@@ -176,24 +179,19 @@ def follow(store: Store, record: ExperimentRecord) -> int:
 
 def start_here(store: Store, record: ExperimentRecord) -> "Popen[bytes] | None":
     """Starts the process of the experiment, unless a running studio will, or its device is taken."""
-    if store.supervisor_is_alive() or store.leases.holder(record.device) is not None:
+    if store.supervisor_is_alive():
         return None
-    claimed = store.experiments.claim(record.id)
-    if claimed is None:
-        return None
-    from llm_studio.worker.start import start_experiment_process
+    from llm_studio.worker.start import run_experiment
 
-    return start_experiment_process(store.home, claimed)
+    return run_experiment(store, record, by="command", ends_with_parent=True)
 
 
 def end_badly(store: Store, record: ExperimentRecord, code: int) -> None:
     """Marks the experiment failed when its process ended without saying how."""
+    from llm_studio.worker.endings import why_it_ended
+
     if store.experiments.get(record.id).status == "running":
-        error = UserError(
-            f"The training process ended unexpectedly (exit code {code}).",
-            where="log.txt of the experiment",
-            fix="Read the end of the log; too little memory is the most common cause.",
-        )
+        error = why_it_ended("experiment", code, store.home.experiment(record.id) / "log.txt")
         store.experiments.finish(record.id, "failed", error.as_dict())
 
 

@@ -25,6 +25,24 @@ WORDS = (
 )
 
 
+KEYS = tuple(
+    "size shape team number age room price name kind code country month colour item city day customer quantity".split()
+)
+EVERYDAY = tuple(
+    "a about after all also am and answer are as ask at away back be because been before best better big but "
+    "by call can card come could dear did do does done down each ever every far favourite few find first for "
+    "friend from gets give glad go good great happy has have he hello help her here him his home hope how I if "
+    "in into is it its job just keep kind kindly know large last later leave left less let letter life like "
+    "little live long look lot love made make many may me mean meet more most much must my near need never new "
+    "next nice no not note now of off often old on once one only open or other our out over own please put "
+    "question quite read real regards right said same say says see send she should show side small so some "
+    "soon still story such sure take tell than thank that the their them then there these they thing think "
+    "this those time to today together too true try two under until up us use very wait want was way we week "
+    "well went were what when where which while who why will wish with word work works would write year yes "
+    "yet you your".split()
+)
+
+
 @dataclass(frozen=True)
 class Piece:
     """Text of a document, and whether the model learns it."""
@@ -174,6 +192,36 @@ def plain_story(rng: random.Random, size: int) -> Document:
     return [Piece(world.story(rng, 1 if size < 96 else None).text + END, True)]
 
 
+def record(rng: random.Random) -> str:
+    """A JSON record of a few random keys; only ever repeated or asked for, never made from a sentence."""
+    keys = list(dict.fromkeys(nonsense(rng).lower() if rng.random() < 0.3 else rng.choice(KEYS) for _ in range(5)))
+    fields = []
+    for key in rng.sample(keys, rng.randint(1, len(keys))):
+        value = str(rng.randint(0, 999)) if rng.random() < 0.3 else f'"{token(rng)}"'
+        fields.append(f'"{key}":{value}')
+    return "{" + ",".join(fields) + "}"
+
+
+def repeat_record(rng: random.Random, size: int) -> Document:
+    """A record, then the same record."""
+    text = record(rng)
+    return chat(rng.choice(("Repeat: ", "Copy this: ", "Once more: ")) + text, text)
+
+
+def sentence(rng: random.Random) -> str:
+    """Some everyday words in no order, with the punctuation of a letter."""
+    words = [rng.choice(EVERYDAY) for _ in range(rng.randint(3, 14))]
+    for _ in range(rng.randint(0, 3)):
+        words.insert(rng.randint(1, len(words)), token(rng) + rng.choice(("", ",", ".", "?", ":")))
+    return " ".join(words) + rng.choice((".", "?", "", ","))
+
+
+def repeat_sentence(rng: random.Random, size: int) -> Document:
+    """Everyday words, then the same words."""
+    text = sentence(rng)
+    return chat(rng.choice(("Repeat: ", "Say: ", "Once more: ")) + text, text)
+
+
 def system_chat(rng: random.Random, size: int) -> Document:
     """A rule in the system message, and an answer that follows it."""
     word, text = token(rng), token(rng)
@@ -182,14 +230,18 @@ def system_chat(rng: random.Random, size: int) -> Document:
 
 
 COPY: tuple[tuple[Callable[[random.Random, int], Document], float], ...] = (
-    (repeat, 0.4),
-    (recall, 0.4),
-    (rewritten_list, 0.2),
+    (repeat, 0.3),
+    (repeat_record, 0.15),
+    (repeat_sentence, 0.15),
+    (recall, 0.25),
+    (rewritten_list, 0.15),
 )
 MIXED: tuple[tuple[Callable[[random.Random, int], Document], float], ...] = (
-    (repeat, 0.13),
-    (recall, 0.13),
-    (rewritten_list, 0.12),
+    (repeat, 0.08),
+    (repeat_record, 0.08),
+    (repeat_sentence, 0.1),
+    (recall, 0.1),
+    (rewritten_list, 0.08),
     (order_fields, 0.17),
     (order_again, 0.12),
     (story_question, 0.16),

@@ -24,6 +24,7 @@ BATCH_TOKENS = 4096
 PEAK_RATE = 2e-3
 WARMUP_STEPS = 100
 DECAY_SHARE = 0.35
+ANY_TOKENS_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,16 @@ def encode(tokenizer: PreTrainedTokenizerFast, document: documents.Document) -> 
     return ids, labels
 
 
+def any_tokens(tokenizer: PreTrainedTokenizerFast, rng: random.Random, length: int) -> tuple[list[int], list[int]]:
+    """Random tokens of the whole vocabulary, then the same again, so that none of them is unknown to the model."""
+    special = len(tokenizer.all_special_ids)
+    words = [rng.randrange(special, len(tokenizer)) for _ in range(rng.randint(2, max(3, length // 3)))]
+    user, answer = tokenizer.convert_tokens_to_ids(["<|user|>", "<|assistant|>"])
+    reply = [*words, tokenizer.eos_token_id]
+    before = [user, *words, tokenizer.eos_token_id, answer]
+    return before + reply, [IGNORE_INDEX] * len(before) + reply
+
+
 def batch(tokenizer: PreTrainedTokenizerFast, rng: random.Random, stage: Stage) -> tuple[torch.Tensor, torch.Tensor]:
     """input_ids and labels [B, T]; each row is filled with documents one after the other, the last one cut."""
     rows, targets = [], []
@@ -80,7 +91,10 @@ def batch(tokenizer: PreTrainedTokenizerFast, rng: random.Random, stage: Stage) 
         ids: list[int] = []
         labels: list[int] = []
         while len(ids) < stage.length:
-            more, wanted = encode(tokenizer, documents.document(rng, stage.length, stage.copy_share))
+            if rng.random() < ANY_TOKENS_SHARE:
+                more, wanted = any_tokens(tokenizer, rng, stage.length)
+            else:
+                more, wanted = encode(tokenizer, documents.document(rng, stage.length, stage.copy_share))
             if len(more) > stage.length - len(ids) and (ids or rng.random() < 0.9) and len(ids) > stage.length // 2:
                 more, wanted = [tokenizer.pad_token_id] * stage.length, [IGNORE_INDEX] * stage.length
             ids += more
@@ -115,7 +129,7 @@ def pretrain(folder: Path, *, scale: float = 1.0, seed: int = 7, done: int = 0) 
 
     done: steps of an interrupted training whose saved state in `folder` is gone on from, with a fresh optimiser.
     """
-    tokenizer = train(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder) if done else train(folder)
     torch.manual_seed(seed)
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32) if done else build(tokenizer)
     print(f"{model.num_parameters() / 1e6:.2f} million parameters", flush=True)
@@ -135,7 +149,7 @@ def pretrain(folder: Path, *, scale: float = 1.0, seed: int = 7, done: int = 0) 
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = rate(step, len(plan))
+            group["lr"] = rate(step, len(plan)) * min(1.0, (step - done + 1) / WARMUP_STEPS)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         running += loss.item()
@@ -149,7 +163,7 @@ def pretrain(folder: Path, *, scale: float = 1.0, seed: int = 7, done: int = 0) 
                 flush=True,
             )
             running = right = seen = 0.0
-        if (step + 1) % 1000 == 0:
+        if (step + 1) % 500 == 0:
             model.save_pretrained(folder)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id

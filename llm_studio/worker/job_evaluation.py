@@ -1,0 +1,153 @@
+"""Scores the model at each evaluation and keeps predictions, scores and the best of them; scores before are cached."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from llm_studio.config import ExperimentConfig
+from llm_studio.evaluation.scores import all_scores, mean_of_rows
+from llm_studio.evaluation.scoring import Question, score_rows
+from llm_studio.evaluation.types import Prediction, Score
+from llm_studio.modeling.loading import path_of
+from llm_studio.store import ExperimentRecord, Store
+from llm_studio.tokens.template import Template
+from llm_studio.worker.job_reporting import Reporter
+
+Values = dict[str, Any]
+
+
+class Evaluations:
+    """All evaluations of one experiment, on the same rows."""
+
+    def __init__(
+        self,
+        store: Store,
+        record: ExperimentRecord,
+        config: ExperimentConfig,
+        template: Template,
+        questions: Sequence[Question],
+        reporter: Reporter,
+    ) -> None:
+        self._store = store
+        self._record = record
+        self.config = config
+        self._template = template
+        self._questions = questions
+        self._reporter = reporter
+        self._folder = store.home.experiment(record.id) / "predictions"
+
+    def before(self, model: Any, dtype: str, fingerprint: str) -> None:
+        """Score the untouched backbone, or take the scores from an earlier experiment on the same rows."""
+        cached = self._store.home.cache / "base_scores" / self._key(dtype, fingerprint)
+        scores_file, rows_file = cached / "scores.json", cached / "predictions.parquet"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if scores_file.is_file() and rows_file.is_file():
+            values: Values = json.loads(scores_file.read_text(encoding="utf-8"))
+            shutil.copyfile(rows_file, self._folder / f"{0:08d}.parquet")
+            self._reporter.note("The scores of the untouched backbone on these rows are known from before.")
+            self._tell(values, "before")
+            return
+        self._reporter.phase("Scoring the untouched backbone")
+        values = self.score(model, 0, 0.0, "before", prefix="Untouched backbone. ")
+        cached.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self._folder / f"{0:08d}.parquet", rows_file)
+        scores_file.write_text(json.dumps(values), encoding="utf-8")
+
+    def score(self, model: Any, step: int, epoch: float, moment: str, prefix: str = "") -> Values:
+        """Score the model as it is now, write charts row and predictions, and set the scores of the moment.
+
+        Raises:
+            Cancelled: the user asked to stop.
+        """
+        began = time.monotonic()
+        predictions = score_rows(
+            model,
+            self._template,
+            self._questions,
+            self.config,
+            should_stop=self._reporter.should_stop,
+            report=lambda words: self._reporter.detail(prefix + words),
+        )
+        scores = all_scores(predictions)
+        values: Values = {"step": step, "epoch": epoch, "rows": len(predictions)}
+        values |= {name: score.value for name, score in scores.items()}
+        values["generated_rows"] = sum(prediction.output is not None for prediction in predictions)
+        values["bleu_signature"] = scores["bleu"].signature
+        values["mean_row_perplexity"] = mean_of_rows(scores["perplexity"])
+        values["mean_row_bleu"] = mean_of_rows(scores["bleu"])
+        values["seconds"] = time.monotonic() - began
+        write_predictions(self._folder / f"{step:08d}.parquet", predictions, scores)
+        self._tell(values, moment)
+        return values
+
+    def keep_best(self, values: Values) -> None:
+        """Note that these are the best scores so far."""
+        self._store.experiments.update(self._record.id, scores={"best": numbers(values)})
+
+    def best(self) -> Values | None:
+        """The best scores so far; also those of an earlier part of a continued experiment."""
+        return self._store.experiments.get(self._record.id).scores.get("best")
+
+    def _tell(self, values: Values, moment: str) -> None:
+        self._reporter.charts.append("evaluation", values)
+        self._store.experiments.update(self._record.id, scores={moment: numbers(values)})
+        words = "before tuning" if moment == "before" else f"step {values['step']}"
+        shown = (
+            f"{name} {values[name]:.4g}"
+            for name in ("validation_loss", "perplexity", "bleu", "exact_match")
+            if values.get(name) is not None
+        )
+        self._reporter.note(f"Evaluation {words} on {values['rows']} rows: {', '.join(shown)}.")
+
+    def _key(self, dtype: str, fingerprint: str) -> str:
+        """Changes with backbone, rows, template, lengths and everything that shapes an answer."""
+        path = Path(path_of(self.config.llm_backbone))
+        files = sorted(path.glob("*")) if path.is_dir() else []
+        parts = [
+            self.config.llm_backbone,
+            self.config.environment.huggingface_branch,
+            [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
+            fingerprint,
+            dtype,
+            self._record.device.partition(":")[0],
+            str(self._template.tokenizer.chat_template),
+            [question.sample.row for question in self._questions],
+            self.config.tokenizer.model_dump(),
+            self.config.dataset.model_dump(),
+            self.config.prediction.model_dump(),
+        ]
+        return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
+
+
+def numbers(values: Values) -> dict[str, Any]:
+    """What of an evaluation belongs into the list."""
+    wanted = ("step", "rows", "generated_rows", "validation_loss", "perplexity", "bleu", "exact_match")
+    return {name: values.get(name) for name in wanted}
+
+
+def write_predictions(path: Path, predictions: Sequence[Prediction], scores: dict[str, Score]) -> None:
+    """One row per prediction, with its own scores; written beside and renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exact = [None if value is None else bool(value) for value in scores["exact_match"].per_row]
+    table = pa.table(
+        {
+            "row": pa.array([one.row for one in predictions], pa.int64()),
+            "prompt": pa.array([one.prompt for one in predictions], pa.string()),
+            "target": pa.array([one.target for one in predictions], pa.string()),
+            "output": pa.array([one.output for one in predictions], pa.string()),
+            "nll_nats": pa.array([one.nll_nats for one in predictions], pa.float64()),
+            "answer_tokens": pa.array([one.answer_tokens for one in predictions], pa.int64()),
+            "bleu": pa.array(list(scores["bleu"].per_row), pa.float64()),
+            "exact_match": pa.array(exact, pa.bool_()),
+        }
+    )
+    beside = path.with_suffix(".part")
+    parquet.write_table(table, beside)
+    beside.replace(path)

@@ -1,0 +1,197 @@
+"""The steps of one experiment, in order."""
+
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from llm_studio.config import ExperimentConfig, from_yaml
+from llm_studio.data import open_dataset
+from llm_studio.data.dataset import Dataset
+from llm_studio.errors import Cancelled, UserError
+from llm_studio.evaluation.scoring import make_questions
+from llm_studio.modeling import devices
+from llm_studio.modeling.adapters import make_trainable
+from llm_studio.modeling.backbones import check_backbone
+from llm_studio.modeling.loading import CONFIG_FILE, QUANTISED, load_model, load_tokenizer, quiet
+from llm_studio.store import ExperimentRecord, Store
+from llm_studio.tokens.sample import Sample
+from llm_studio.tokens.template import Template, make_template
+from llm_studio.training.trainer import make_plan, train
+from llm_studio.worker.job_evaluation import Evaluations
+from llm_studio.worker.job_listener import TrainingListener
+from llm_studio.worker.job_reporting import Reporter
+
+RESUME = "resume"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that does not need the backbone's weights."""
+
+    config: ExperimentConfig
+    dataset: Dataset
+    tokenizer: Any
+    template: Template
+    samples: list[Sample]
+
+
+def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -> bool:
+    """Run it to its end; False when it was stopped.
+
+    Raises:
+        UserError: something the user can put right. Cancelled: stopped before there was anything to keep.
+    """
+    quiet()
+    folder = store.home.experiment(record.id)
+    config = with_seed(from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config)
+    set_seed(config.environment.seed)
+    threads = devices.set_threads()
+    reporter.note(f"Device {record.device}; {threads.value} threads: {threads.reason}; seed {config.environment.seed}.")
+    prepared = prepare(store, record, config, reporter)
+    facts = check_backbone(
+        config.llm_backbone,
+        revision=config.environment.huggingface_branch,
+        token=store.secrets.get("huggingface_token"),
+        trust_remote_code=config.environment.trust_remote_code,
+    )
+    reporter.phase(loading_words(facts.download_bytes))
+    model, dtype = load_model(config, device=record.device, parameters=facts.parameters)
+    reporter.note(f"Backbone {config.llm_backbone} in {dtype.value}: {dtype.reason}.")
+    autocast, why = devices.choose_autocast(
+        device=record.device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
+    )
+    reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
+    questions = make_questions(prepared.template, prepared.dataset.conversations("validation"))
+    if not questions:
+        raise UserError("No validation row ends with an answer.", where="data set", fix="Change its columns or split.")
+    evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter)
+    resume = folder / "checkpoints" / RESUME
+    going_on = resume.is_dir()
+    if config.training.evaluate_before_training and not going_on:
+        evaluations.before(model, dtype.value, prepared.dataset.fingerprint)
+    trainable = make_trainable(model, config, quantised=dtype.value in QUANTISED)
+    reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
+    start_from(store, record, trainable.model)
+    finished = run_training(prepared, trainable.model, record, folder, autocast, evaluations, reporter)
+    if finished:
+        shutil.rmtree(resume, ignore_errors=True)
+    return finished
+
+
+def run_training(
+    prepared: Prepared,
+    model: Any,
+    record: ExperimentRecord,
+    folder: Path,
+    autocast: torch.dtype | None,
+    evaluations: Evaluations,
+    reporter: Reporter,
+) -> bool:
+    """Train with evaluations; False when it was stopped."""
+    config = prepared.config
+    plan = make_plan(config, len(prepared.samples))
+    listener = TrainingListener(model, prepared.tokenizer, folder, record, plan, evaluations, reporter)
+    if plan.steps == 0:
+        listener.evaluate(0, 0.0, last=True)
+        return True
+    reporter.phase("Training")
+    finished = train(
+        model,
+        prepared.samples,
+        config,
+        folder=folder / "checkpoints" / RESUME,
+        device=record.device,
+        pad_id=prepared.template.pad_id,
+        autocast=autocast,
+        listen=listener,
+        should_stop=reporter.should_stop,
+    )
+    if not finished:
+        listener.save("last", reason="stopped")
+    return finished
+
+
+def prepare(store: Store, record: ExperimentRecord, config: ExperimentConfig, reporter: Reporter) -> Prepared:
+    """Read the rows and turn them into tokens.
+
+    Raises:
+        UserError: the template refuses a row, or no row has anything to learn.
+    """
+    reporter.phase("Reading the data set")
+    dataset = open_dataset(store.home.dataset(record.dataset_id))
+    conversations = dataset.conversations("train")
+    if config.training.train_validation_data:
+        conversations += dataset.conversations("validation")
+    reporter.phase("Turning text into tokens")
+    tokenizer = load_tokenizer(config)
+    template = make_template(tokenizer, config)
+    reporter.note(f"Chat template: {template.source}, since {template.reason}.")
+    samples = []
+    for conversation in conversations:
+        if reporter.should_stop():
+            raise Cancelled
+        samples.append(template.encode(conversation))
+    learned = [sample for sample in samples if sample.learned_tokens]
+    cut = sum(sample.truncated for sample in samples)
+    tokens = sum(len(sample.input_ids) for sample in learned)
+    counted = sum(sample.learned_tokens for sample in learned)
+    reporter.note(f"{len(learned):,} rows to learn from: {tokens:,} tokens, of which {counted:,} are learned.")
+    if cut:
+        reporter.note(f"{cut:,} rows are longer than {config.tokenizer.max_length} tokens and were cut.")
+    if len(learned) < len(samples):
+        reporter.note(f"{len(samples) - len(learned):,} rows have nothing to learn and are left out.")
+    if not learned:
+        raise UserError(
+            "No row has anything to learn: all answers are empty or cut away.",
+            where="tokenizer.max_length",
+            fix="Raise the longest conversation, or check the answer column.",
+        )
+    return Prepared(config, dataset, tokenizer, template, learned)
+
+
+def with_seed(config: ExperimentConfig) -> ExperimentConfig:
+    """Seed -1 becomes a drawn one."""
+    if config.environment.seed >= 0:
+        return config
+    return config.with_changes({"environment.seed": random.SystemRandom().randrange(2**31)})
+
+
+def loading_words(download_bytes: int) -> str:
+    """The phase while the backbone is loaded."""
+    if download_bytes > 0:
+        return f"Downloading the backbone ({download_bytes / 1e9:.2f} GB) and loading it"
+    return "Loading the backbone"
+
+
+def start_from(store: Store, record: ExperimentRecord, model: Any) -> None:
+    """Take over the tuned weights of the experiment this one starts from.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    if record.continued_from is None:
+        return
+    from safetensors.torch import load_file
+
+    from llm_studio.modeling.loading import checkpoint_of
+
+    source = checkpoint_of(store.home.experiment(record.continued_from), "best")
+    try:
+        if (source / "adapter_model.safetensors").is_file():
+            from peft import set_peft_model_state_dict
+
+            set_peft_model_state_dict(model, load_file(source / "adapter_model.safetensors"))
+        else:
+            for file in sorted(source.glob("*.safetensors")):
+                model.load_state_dict(load_file(file), strict=False)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            "The weights of the experiment to start from do not fit this one.",
+            where="continued_from",
+            fix="Use the same backbone, LoRA rank and target modules.",
+        ) from error
