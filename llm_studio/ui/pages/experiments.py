@@ -1,25 +1,230 @@
-"""The list of experiments, live."""
+"""The list of experiments: status, progress and scores, live; stop, rename, continue, compare, delete."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from llm_studio.ui import build
-from llm_studio.ui.page import Card, Context, Page
+from llm_studio.errors import UserError
+from llm_studio.store import ExperimentRecord
+from llm_studio.ui import build, text, words
+from llm_studio.ui.page import Card, Context, Crumb, Event, Outcome, Page, go, stay
+from llm_studio.ui.pages import experiment_verbs as verbs
+from llm_studio.ui.pages import experiment_words as say
+from llm_studio.ui.tables import Column, Row, table
 
-
-def load(ctx: Context, args: tuple[str, ...]) -> None:
-    """Nothing to read yet."""
-
-
-def cards(data: None) -> Sequence[Card]:
-    """A title and what to do next."""
-    return (
-        build.header("Experiments"),
-        build.form(
-            "main",
-            "empty_page",
-            build.empty("No experiments yet. Tune the bundled starter model in two minutes.", "New experiment", "#new"),
+STATUSES = ("running", "queued", "finished", "stopped", "failed")
+TABLE = "experiments"
+COLUMNS = (
+    Column(name="name", label="Name", kind="link", width="170px"),
+    Column(name="status", label="Status", kind="status", width="84px"),
+    Column(name="now", label="What happens", kind="markdown", width="250px", sortable=False),
+    Column(name="perplexity", label="Perplexity", kind="markdown", width="110px"),
+    Column(name="bleu", label="BLEU", kind="markdown", width="110px"),
+    Column(name="exact_match", label="Exact match", kind="markdown", width="110px"),
+    Column(name="dataset", label="Data set", width="120px"),
+    Column(name="when", label="Created", width="90px", searchable=False),
+    Column(
+        name="menu",
+        label="",
+        kind="menu",
+        width="44px",
+        commands=(
+            ("open", "Open"),
+            ("stop", "Stop"),
+            ("continue", "Continue"),
+            ("restart", "Restart"),
+            ("new_from", "New from this"),
+            ("ask_rename", "Rename"),
+            ("ask_delete", "Delete"),
         ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Data:
+    """records: those that the filter lets through. positions: place in the queue by id. now: for "5 min ago"."""
+
+    records: tuple[ExperimentRecord, ...]
+    counts: dict[str, int]
+    positions: dict[str, int]
+    status: str
+    chosen: tuple[str, ...]
+    has_datasets: bool
+    now: float
+
+
+def load(ctx: Context, args: tuple[str, ...]) -> Data:
+    """One read of the list."""
+    everything = ctx.store.experiments.list()
+    status = ctx.query.get("status", "")
+    shown = tuple(record for record in everything if status in ("", record.status))
+    waiting = sorted((one for one in everything if one.status == "queued"), key=lambda one: one.queue_position or 0)
+    chosen = ctx.draft.get(TABLE) or []
+    return Data(
+        records=shown,
+        counts={word: sum(1 for one in everything if one.status == word) for word in STATUSES},
+        positions={record.id: place for place, record in enumerate(waiting, start=1)},
+        status=status if status in STATUSES else "",
+        chosen=tuple(one for one in chosen if any(record.id == one for record in shown)),
+        has_datasets=bool(everything) or bool(ctx.store.datasets.list()),
+        now=time.time(),
     )
 
 
-PAGE = Page(route="experiments", title="Experiments", section="experiments", load=load, cards=cards)
+def cards(data: Data) -> Iterator[Card]:
+    """Filters and the table, or what to do when there is nothing yet."""
+    total = sum(data.counts.values())
+    if not total:
+        yield build.header("Experiments")
+        yield build.form("main", "empty_page", empty_items(data))
+        return
+    yield build.header(
+        "Experiments",
+        subtitle=summary(data),
+        action=build.primary("#new", "New experiment"),
+        more=[
+            build.button("compare", "Compare", disabled=len(data.chosen) < 2),
+            build.button("delete_chosen", "Delete", disabled=not data.chosen),
+        ],
+    )
+    filters = [(f"All {total}", "#experiments")]
+    filters += [(f"{word.capitalize()} {data.counts[word]}", f"#experiments?status={word}") for word in STATUSES]
+    current = f"#experiments?status={data.status}" if data.status else "#experiments"
+    items: list[Any] = [build.chips("filters", filters, current)]
+    if data.records:
+        items.append(table(TABLE, COLUMNS, [row(one, data) for one in data.records], multiple=True, values=data.chosen))
+    else:
+        items += build.empty(f"No experiment is {data.status}.", name="none_here")
+    yield build.form("main", "list_card", items)
+
+
+def summary(data: Data) -> str:
+    """What runs and waits, and how to choose."""
+    if data.chosen:
+        return f"{words.plural(len(data.chosen), 'experiment')} chosen."
+    parts = [f"{data.counts[word]} {word}" for word in ("running", "queued", "failed") if data.counts[word]]
+    return f"{', '.join(parts)}. Choose several to compare them." if parts else "Choose several to compare them."
+
+
+def empty_items(data: Data) -> list[Any]:
+    """One sentence, one button."""
+    if data.has_datasets:
+        said = "No experiments yet. An experiment tunes a backbone on one of your data sets; the starter takes minutes."
+        return build.empty(said, "New experiment", "#new")
+    said = (
+        "No experiments yet. Import a data set first, or a sample of the studio; then tune the bundled starter model."
+    )
+    return build.empty(said, "Import data", "#import")
+
+
+def row(record: ExperimentRecord, data: Data) -> Row:
+    """One line of the table."""
+    cells = {metric: score_cell(record, metric) for metric in say.METRICS}
+    return Row(
+        name=record.id,
+        cells={
+            "name": record.name,
+            "status": record.status,
+            "now": now_cell(record, data.positions.get(record.id, 0)),
+            "dataset": record.dataset_name,
+            "when": words.ago(record.created_at, data.now),
+            **cells,
+        },
+    )
+
+
+def now_cell(record: ExperimentRecord, position: int) -> str:
+    """Progress while it runs, cause and fix when it failed, the time it took when it ended."""
+    if record.status == "failed":
+        error = record.error or {}
+        fix = small(str(error.get("fix", ""))) if error.get("fix") else ""
+        return f'<span class="ls-cell ls-cell-bad">{inert(str(error.get("what", "Failed.")))}</span>{fix}'
+    if record.status == "running":
+        note = " · ".join(part for part in (f"{100 * record.progress:.0f} %", say.left(record)) if part)
+        bar = f'<progress class="ls-cell-bar" max="1" value="{record.progress:.2f}"></progress>'
+        return f'<span class="ls-cell">{inert(say.now(record))}</span>{bar}{small(note)}'
+    if record.status == "queued":
+        return f'<span class="ls-cell">{inert(say.now(record, position))}</span>'
+    words_ = f"Took {say.took(record)}" if say.took(record) else ""
+    if record.status == "stopped":
+        words_ = f"Stopped at {100 * record.progress:.0f} %"
+    return f'<span class="ls-cell">{inert(words_)}</span>'
+
+
+def score_cell(record: ExperimentRecord, metric: str) -> str:
+    """The score of the kept weights, which moment it is of, and that of the untuned backbone; sortable as text."""
+    moment, scores = say.kept(record)
+    value = scores.get(metric)
+    if not isinstance(value, int | float):
+        return '<i hidden>z</i><span class="ls-cell">–</span>'
+    key = f"<i hidden>{value:020.6f}</i>"
+    if moment == "before":
+        return f'{key}<span class="ls-cell">{inert(say.score(metric, value))}</span>{small("untuned")}'
+    last = (record.scores.get("last") or {}).get(metric)
+    notes = [moment]
+    if moment == "best" and isinstance(last, int | float) and say.score(metric, last) != say.score(metric, value):
+        notes.append(f"last {say.score(metric, last)}")
+    before = (record.scores.get("before") or {}).get(metric)
+    if isinstance(before, int | float):
+        notes.append(f"untuned {say.score(metric, before)}")
+    return (
+        f'{key}<span class="ls-cell ls-cell-score">{inert(say.score(metric, value))}</span>{small(" · ".join(notes))}'
+    )
+
+
+def inert(value: str) -> str:
+    """Text of data or a model for a Markdown cell."""
+    return text.markdown_cell(value, most=260)
+
+
+def small(value: str) -> str:
+    """A second, quiet line in a cell."""
+    return f'<span class="ls-cell ls-cell-note">{inert(value)}</span>'
+
+
+def compare(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Opens the comparison of the chosen ones."""
+    chosen = list(ctx.draft.get(TABLE) or [])
+    if len(chosen) < 2:
+        raise UserError("Two experiments are needed to compare.", where="list", fix="Tick two or more in the list.")
+    return go(f"#compare/{','.join(chosen)}")
+
+
+def ask_delete_chosen(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Asks once for all chosen ones."""
+    return verbs.ask_delete_of(ctx, list(ctx.draft.get(TABLE) or []))
+
+
+def delete(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Deletes what the dialog named."""
+    names = verbs.delete_all(ctx, event.argument.split(","))
+    ctx.draft[TABLE] = []
+    return stay(f"Deleted {names}.")
+
+
+PAGE = Page(
+    route="experiments",
+    title="Experiments",
+    section="experiments",
+    load=load,
+    cards=cards,
+    refresh_seconds=lambda data: 1.0 if data.counts["running"] or data.counts["queued"] else 3.0,
+    crumbs=lambda data: [Crumb("Experiments")],
+    actions={
+        TABLE: lambda ctx, args, event: None if event.kind == "select" else go(f"#experiment/{event.target}"),
+        "open": lambda ctx, args, event: go(f"#experiment/{event.target}"),
+        "compare": compare,
+        "delete_chosen": ask_delete_chosen,
+        "delete_now": delete,
+        "restart": verbs.ask_restart,
+        "restart_now": verbs.restart,
+        "new_from": verbs.new_from,
+        "stop": verbs.stop,
+        "continue": verbs.continue_,
+        "ask_rename": verbs.ask_rename,
+        "rename": verbs.rename,
+        "ask_delete": verbs.ask_delete,
+    },
+)

@@ -1,0 +1,153 @@
+"""The first tab of an experiment: what tuning changed, how it stands, and its charts while they grow."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_studio.charts.curves import Curves, read_curves
+from llm_studio.charts.spec import ChartSpec
+from llm_studio.charts.training_charts import SMOOTHING, Line, colours_of, training_charts
+from llm_studio.store import ExperimentRecord
+from llm_studio.ui import build, draw, text, words
+from llm_studio.ui.page import Card, Context
+from llm_studio.ui.pages import experiment_words as say
+
+
+@dataclass(frozen=True)
+class Body:
+    """What the tab shows."""
+
+    curves: Curves
+    charts: tuple[ChartSpec, ...]
+    smoothing: str
+    dataset_exists: bool
+
+
+def load(ctx: Context, record: ExperimentRecord) -> Body:
+    """Reads the rows that are new since the last time."""
+    curves = read_curves(ctx.home.experiment(record.id))
+    smoothing = chosen_smoothing(ctx)
+    best = (record.scores.get("best") or {}).get("step")
+    line = Line(
+        key=record.id,
+        name=record.name,
+        colour=colours_of([record.number])[0],
+        curves=curves,
+        best_step=int(best) if isinstance(best, int) and best > 0 else None,
+    )
+    return Body(
+        curves=curves,
+        charts=training_charts([line], smoothing=smoothing),
+        smoothing=smoothing,
+        dataset_exists=ctx.store.datasets.find(record.dataset_id) is not None,
+    )
+
+
+def chosen_smoothing(ctx: Context) -> str:
+    """From the address, else the one chosen last, else light."""
+    asked = ctx.query.get("smoothing", "")
+    if asked in SMOOTHING:
+        if asked != ctx.preferences.get("smoothing", "light"):
+            ctx.preferences.set("smoothing", asked)
+        return asked
+    kept = ctx.preferences.get("smoothing", "light")
+    return kept if kept in SMOOTHING else "light"
+
+
+def cards(record: ExperimentRecord, body: Body) -> Iterator[Card]:
+    """Score card and facts, then the charts."""
+    yield build.form("main", "scores", score_card(record))
+    yield build.form(
+        "side", "facts", [build.heading("This experiment"), build.pairs("facts_list", facts(record, body))]
+    )
+    yield build.form("wide", "smoothing", smoothing_items(f"#experiment/{record.id}/overview", body.smoothing))
+    yield from chart_cards(body.charts)
+
+
+def smoothing_items(address: str, current: str) -> list[Any]:
+    """How much the lines are smoothed, as addresses."""
+    items = [
+        (f"{name.capitalize()} smoothing" if name != "none" else "Raw", f"{address}?smoothing={name}")
+        for name in SMOOTHING
+    ]
+    return [build.chips("smoothing_chips", items, f"{address}?smoothing={current}")]
+
+
+def chart_cards(specs: Sequence[ChartSpec]) -> Iterator[Card]:
+    """One card per chart."""
+    for spec in specs:
+        yield draw.chart_card("grid", f"chart_{spec.id.split('-')[0]}", spec, hint=spec.y_title)
+
+
+def score_card(record: ExperimentRecord) -> list[Any]:
+    """A sentence on what changed, then every score before tuning, last and best."""
+    sentence = say.change(record)
+    if not sentence:
+        sentence = {
+            "queued": "Scores appear here once it runs: first of the untouched backbone, then while it learns.",
+            "running": "First the untouched backbone is scored; what tuning changes is measured against that.",
+        }.get(record.status, "There is nothing to compare: no evaluation was made before it ended.")
+    items: list[Any] = [build.heading("What tuning changed"), build.paragraph(sentence, name="change")]
+    moments = [moment for moment in say.MOMENTS if record.scores.get(moment)]
+    if moments:
+        items.append(build.line("score_table", score_table(record, moments)))
+    return items
+
+
+def score_table(record: ExperimentRecord, moments: Sequence[str]) -> str:
+    """Markup: a metric per row, a moment per column; the step below the moment's name."""
+    heads = []
+    for moment in moments:
+        step = record.scores[moment].get("step")
+        note = f'<span class="ls-tile-note">step {words.count(step)}</span>' if isinstance(step, int) and step else ""
+        heads.append(f'<th scope="col" class="ls-number">{text.markup(say.MOMENTS[moment])}{note}</th>')
+    rows = []
+    for metric, title in say.TITLES.items():
+        values = [record.scores[moment].get(metric) for moment in moments]
+        if all(value is None for value in values):
+            continue
+        cells = []
+        for moment, value in zip(moments, values, strict=True):
+            verdict = (
+                say.better(metric, record.scores.get("before", {}).get(metric), value) if moment != "before" else None
+            )
+            mark = "" if verdict is None else " ls-better" if verdict else " ls-worse"
+            said = "" if verdict is None else f'<span class="ls-unseen"> {"better" if verdict else "worse"}</span>'
+            label = text.markup(say.MOMENTS[moment])
+            cells.append(
+                f'<td data-label="{label}" class="ls-number{mark}">{text.markup(say.score(metric, value))}{said}</td>'
+            )
+        name = f'{text.markup(title)}<span class="ls-tile-note">{text.markup(say.HINTS[metric])}</span>'
+        rows.append(f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>')
+    return (
+        f'<table class="ls-table ls-scores"><thead><tr><th></th>{"".join(heads)}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def facts(record: ExperimentRecord, body: Body) -> list[tuple[str, str]]:
+    """Names and figures beside the scores."""
+    curves = body.curves
+    found = [("Backbone", say.backbone(record)), ("Data set", record.dataset_name)]
+    found.append(("Device", "CPU" if record.device == "cpu" else record.device))
+    if curves.steps.steps:
+        epoch = f", epoch {curves.epoch:.2f}" if curves.epoch is not None else ""
+        found.append(("Step", f"{words.count(curves.steps.steps[-1])}{epoch}"))
+        speed = latest(curves, "tokens_per_second")
+        if speed is not None:
+            found.append(("Speed", f"{words.count(speed)} tok/s"))
+        memory = max((value for value in curves.steps.columns["memory_bytes"] if value is not None), default=None)
+        if memory is not None:
+            found.append(("Most memory", words.size(memory)))
+    found.append(("Created", words.moment(record.created_at)))
+    if say.took(record):
+        found.append(("Ran for", say.took(record)))
+    found += [
+        (f"Note {number}" if number > 1 else "Note", note) for number, note in enumerate(curves.notes[:6], start=1)
+    ]
+    return found
+
+
+def latest(curves: Curves, name: str) -> float | int | None:
+    """The newest value of a column that is not missing."""
+    return next((value for value in reversed(curves.steps.columns[name]) if value is not None), None)

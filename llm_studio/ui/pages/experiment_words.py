@@ -1,0 +1,94 @@
+"""Says in words how an experiment stands: what happens now, what it scored, what tuning changed."""
+
+from typing import Any
+
+from llm_studio.store import ExperimentRecord
+from llm_studio.ui import words
+
+METRICS = ("perplexity", "bleu", "exact_match")
+TITLES = {"validation_loss": "Loss", "perplexity": "Perplexity", "bleu": "BLEU", "exact_match": "Exact match"}
+HINTS = {
+    "validation_loss": "nats per answer token, lower is better",
+    "perplexity": "lower is better, 1 is perfect",
+    "bleu": "0 to 100, higher is better",
+    "exact_match": "share of answers exactly right",
+}
+LOWER_IS_BETTER = ("validation_loss", "perplexity")
+MOMENTS = {"before": "Before tuning", "last": "Last", "best": "Best"}
+
+
+def score(metric: str, value: Any) -> str:
+    """A score as people read it: exact match in percent, BLEU with one digit, perplexity with three."""
+    if not isinstance(value, int | float):
+        return "–"
+    if metric == "exact_match":
+        return words.percent(value, 0)
+    return words.score(value, 1 if metric == "bleu" else 3)
+
+
+def kept(record: ExperimentRecord) -> tuple[str, dict[str, Any]]:
+    """The scores of the weights that one gets, and which moment they are of: "best", "last" or, so far, "before"."""
+    for moment in ("best", "last", "before"):
+        if record.scores.get(moment):
+            return moment, record.scores[moment]
+    return "", {}
+
+
+def change(record: ExperimentRecord) -> str:
+    """What tuning changed, in one sentence; empty until there is something to compare."""
+    before = record.scores.get("before") or {}
+    moment, now = kept(record)
+    if not before or moment in ("", "before"):
+        return ""
+    parts = []
+    for metric in ("bleu", "exact_match", "perplexity"):
+        first, second = before.get(metric), now.get(metric)
+        if isinstance(first, int | float) and isinstance(second, int | float):
+            name = TITLES[metric] if metric == "bleu" else TITLES[metric].lower()
+            parts.append(f"{name} {score(metric, first)} → {score(metric, second)}")
+    rows = now.get("rows") or before.get("rows")
+    on = f" on {words.count(rows)} held-out rows" if isinstance(rows, int) else " on held-out rows"
+    sentence = ", ".join(parts)
+    return f"{sentence[:1].upper()}{sentence[1:]}{on}." if parts else ""
+
+
+def better(metric: str, before: Any, now: Any) -> bool | None:
+    """Whether a score got better; None when it did not change or is not known."""
+    if not isinstance(before, int | float) or not isinstance(now, int | float) or before == now:
+        return None
+    return (now < before) == (metric in LOWER_IS_BETTER)
+
+
+def ordinal(number: int) -> str:
+    """1 -> "1st", 12 -> "12th"."""
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def now(record: ExperimentRecord, position: int = 0) -> str:
+    """What happens now, for a queued or running one. position: its place in the queue, from 1."""
+    if record.status == "queued":
+        place = "Next in the queue" if position == 1 else f"{ordinal(position)} in the queue" if position else "Waiting"
+        return f"{place}. {record.phase}" if record.phase else place
+    if record.stop_requested:
+        return "Stopping: saves a checkpoint after the current batch"
+    return record.phase or "Running"
+
+
+def left(record: ExperimentRecord) -> str:
+    """The time that is left, in words; empty when it is not known."""
+    if record.status != "running" or record.eta_seconds is None or record.stop_requested:
+        return ""
+    return f"{words.about(record.eta_seconds)} left"
+
+
+def took(record: ExperimentRecord) -> str:
+    """How long it ran."""
+    if record.started_at is None or record.ended_at is None:
+        return ""
+    return words.duration(record.ended_at - record.started_at)
+
+
+def backbone(record: ExperimentRecord) -> str:
+    """The backbone's name without the folders before it."""
+    return record.backbone.rstrip("/").rsplit("/", 1)[-1] if record.backbone.startswith(("/", "~")) else record.backbone
