@@ -120,13 +120,6 @@ def local_folder(name: str, folders: Sequence[Path] | None) -> Path:
     return folder
 
 
-def backbone_location(name: str) -> str:
-    """What transformers is given to load a backbone: the bundled starter's folder, else the name itself."""
-    if name == STARTER:
-        return str(_starter_folder())
-    return str(Path(name).expanduser().resolve()) if is_path(name) else name
-
-
 # ---- where models lie ------------------------------------------------------------------------------------------------
 
 
