@@ -15,7 +15,7 @@ from llm_studio.ui.build import STATUS_COLOURS, status_tag
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """kind: "text", "number" (right-aligned, sorted as a number), "link" (opens the row: the action named like the
+    """kind: "text", "number" (sorted as a number), "link" (opens the row: the action named like the
     table gets the row's name), "status" (a word and a colour), "progress" (0 to 1), "markdown" (links of our own,
     built with `text.markdown_cell`), "menu" (commands: pairs of action and label; the action gets the row's name).
     """
@@ -143,7 +143,6 @@ def _column(column: Column, *, paged: bool) -> Any:
         data_type="number" if column.kind == "number" else None,
         cell_type=_cell_type(column),
         cell_overflow="wrap" if column.wrap else "tooltip" if column.kind == "text" else None,
-        align="right" if column.kind == "number" else None,
     )
 
 
