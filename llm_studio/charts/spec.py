@@ -34,7 +34,8 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class ChartSpec:
-    """One chart. `kind` is "line", "bar" or "scatter"; `empty` says what will appear while there is no point yet."""
+    """One chart. `kind` is "line", "bar" or "scatter"; `legend` False: the page names the lines itself; `hint`: a few
+    words beside the title; `empty` says what will appear while there is no point yet."""
 
     id: str
     title: str
@@ -46,6 +47,8 @@ class ChartSpec:
     kind: str = "line"
     marks: tuple[Mark, ...] = ()
     y_range: tuple[float, float] | None = None
+    legend: bool = True
+    hint: str = ""
     empty: str = "Values appear here as soon as there are some."
 
     @property

@@ -51,7 +51,9 @@ def training_charts(
     return (
         ChartSpec(
             id=_identity("loss", lines), title="Loss", x_title="step", y_title="nats per token", series=loss,
-            marks=marks, log_y=log_loss, empty="The loss appears here with the first step.",
+            marks=marks, log_y=log_loss, legend=alone,
+            hint="" if alone else "line: learned rows; dots: held-out rows",
+            empty="The loss appears here with the first step.",
         ),
         _evaluated(lines, "perplexity", "Perplexity on held-out rows", "perplexity"),
         _evaluated(lines, "bleu", "BLEU on held-out rows", "0 to 100"),
@@ -71,7 +73,9 @@ def _identity(name: str, lines: Sequence[Line]) -> str:
 def _stepped(lines: Sequence[Line], value: str, title: str, unit: str, weight: float, factor: float = 1.0) -> ChartSpec:
     series = _step_series(lines, value, weight, "" if len(lines) > 1 else title.lower(), factor)
     empty = f"The {title.lower()} appears here with the first step."
-    return ChartSpec(id=_identity(value, lines), title=title, x_title="step", y_title=unit, series=series, empty=empty)
+    return ChartSpec(
+        id=_identity(value, lines), title=title, x_title="step", y_title=unit, series=series, empty=empty, legend=False
+    )
 
 
 def _evaluated(lines: Sequence[Line], value: str, title: str, unit: str, factor: float = 1.0) -> ChartSpec:
@@ -81,6 +85,7 @@ def _evaluated(lines: Sequence[Line], value: str, title: str, unit: str, factor:
         x_title="step",
         y_title=unit,
         series=_evaluation_series(lines, value, "", factor=factor),
+        legend=False,
         empty="A point appears here with each evaluation.",
     )
 

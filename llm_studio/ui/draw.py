@@ -46,6 +46,7 @@ def figure_of(spec: ChartSpec) -> dict[str, Any]:
         "empty": spec.empty if spec.is_empty else "",
         "x": {"title": spec.x_title, "log": spec.log_x},
         "y": {"title": spec.y_title, "log": spec.log_y, "range": list(spec.y_range) if spec.y_range else None},
+        "legend": spec.legend,
         "marks": [{"x": mark.x, "text": mark.text} for mark in spec.marks],
         "series": [_series(series, spec.kind) for series in spec.series],
     }

@@ -64,9 +64,9 @@ def cards(data: Data) -> Iterator[Card]:
         yield build.form("main", "choose_first", build.empty(said, name="choose"))
         return
     yield build.form("main", "scores_card", score_items(found, data.colours))
-    yield build.form("side", "duels_card", duel_items(found))
+    smoothing = smoothing_items(f"#compare/{','.join(data.ids)}", data.smoothing)
+    yield build.form("side", "duels_card", [*duel_items(found), *smoothing])
     yield build.form("wide", "settings_card", setting_items(found))
-    yield build.form("wide", "smoothing", smoothing_items(f"#compare/{','.join(data.ids)}", data.smoothing))
     yield from chart_cards(data.charts)
 
 
@@ -149,7 +149,7 @@ def duel_items(found: Comparison) -> list[Any]:
         return [*items, build.paragraph("There are no predictions for the same rows yet.", quiet=True)]
     names = {record.id: record.name for record in found.records}
     for duel in found.duels:
-        items.append(build.line(f"duel_{duel.second}", duel_markup(duel, names[duel.second])))
+        items.append(ui.markup(name=f"duel_{duel.second}", content=duel_markup(duel, names[duel.second])))
     return items
 
 

@@ -45,7 +45,7 @@ def cards(record: ExperimentRecord, body: Body) -> Iterator[Card]:
     else:
         items.append(build.paragraph("Every setting has its default value.", quiet=True))
     yield build.form("main", "changed_card", items)
-    yield build.form("main", "all_card", [build.heading("All settings"), *sections(shown, set(changed))])
+    yield build.form("main", "all_card", [build.heading("All settings"), sections(shown, set(changed))])
     yield build.form("side", "data_card", data_items(record, body.dataset))
 
 
@@ -67,10 +67,11 @@ def changed_table(infos: Sequence[SettingInfo], values: dict[str, Any]) -> str:
     return f'<table class="ls-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
-def sections(values: dict[str, Any], changed: set[str]) -> Iterator[Any]:
+def sections(values: dict[str, Any], changed: set[str]) -> Any:
     """One list per section that opens and closes."""
     known = settings_by_path()
     groups: dict[str, list[str]] = {}
+    parts = []
     for path in values:
         groups.setdefault(path.split(".")[0] if "." in path else "general", []).append(path)
     for name, paths in groups.items():
@@ -81,11 +82,11 @@ def sections(values: dict[str, Any], changed: set[str]) -> Iterator[Any]:
         )
         number = sum(1 for path in paths if path in changed)
         note = f"{len(paths)} settings" + (f", {number} changed" if number else "")
-        yield ui.markup(
-            name=f"section_{name}",
-            content=f'<details class="ls-details"><summary>{text.markup(name.capitalize())}'
-            f'<span class="ls-tile-note">{note}</span></summary><dl class="ls-pairs">{rows}</dl></details>',
+        parts.append(
+            f'<details class="ls-details"><summary>{text.markup(name.capitalize())}'
+            f'<span class="ls-tile-note">{note}</span></summary><dl class="ls-pairs">{rows}</dl></details>'
         )
+    return ui.markup(name="all_settings", content="".join(parts))
 
 
 def shown_value(value: Any) -> str:

@@ -12,7 +12,6 @@ from llm_studio.errors import UserError
 from llm_studio.store import ExperimentRecord, JobRecord
 from llm_studio.ui import build, words
 from llm_studio.ui.page import Card, Context, Event, Outcome, download, stay
-from llm_studio.ui.tables import Column, Row, short_table
 
 EXPORTS = {
     "adapter": ("Adapter", "The tuned LoRA weights alone: small, and to be used with the same backbone."),
@@ -117,20 +116,11 @@ def file_items(body: Body) -> list[Any]:
     """Checkpoints and other files with their sizes."""
     items: list[Any] = [build.heading("Checkpoints")]
     if body.checkpoints:
-        columns = [
-            Column(name="name", label="Name"),
-            Column(name="what", label="What it is"),
-            Column(name="size", label="Size", kind="number"),
-            Column(name="when", label="Saved"),
-        ]
-        rows = [
-            Row(
-                name=name,
-                cells={"name": name, "what": CHECKPOINTS[name], "size": words.size(size), "when": words.ago(saved)},
-            )
+        kept = [
+            (name, f"{words.size(size)}, saved {words.ago(saved)}. {CHECKPOINTS[name]}")
             for name, size, saved in body.checkpoints
         ]
-        items.append(short_table("checkpoints", columns, rows))
+        items.append(build.pairs("checkpoints", kept))
     else:
         items.append(build.paragraph("None yet.", quiet=True))
     if body.others:

@@ -57,26 +57,26 @@ def chosen_smoothing(ctx: Context) -> str:
 def cards(record: ExperimentRecord, body: Body) -> Iterator[Card]:
     """Score card and facts, then the charts."""
     yield build.form("main", "scores", score_card(record))
-    yield build.form(
-        "side", "facts", [build.heading("This experiment"), build.pairs("facts_list", facts(record, body))]
-    )
-    yield build.form("wide", "smoothing", smoothing_items(f"#experiment/{record.id}/overview", body.smoothing))
+    items = [build.heading("This experiment"), build.pairs("facts_list", facts(record, body))]
+    items += smoothing_items(f"#experiment/{record.id}/overview", body.smoothing)
+    yield build.form("side", "facts", items)
     yield from chart_cards(body.charts)
 
 
 def smoothing_items(address: str, current: str) -> list[Any]:
     """How much the lines are smoothed, as addresses."""
-    items = [
-        (f"{name.capitalize()} smoothing" if name != "none" else "Raw", f"{address}?smoothing={name}")
-        for name in SMOOTHING
+    titles = {"none": "Raw", "light": "Light smoothing", "strong": "Strong smoothing"}
+    items = [(titles[name], f"{address}?smoothing={name}") for name in SMOOTHING]
+    return [
+        build.heading("Lines of the charts"),
+        build.chips("smoothing_chips", items, f"{address}?smoothing={current}"),
     ]
-    return [build.chips("smoothing_chips", items, f"{address}?smoothing={current}")]
 
 
 def chart_cards(specs: Sequence[ChartSpec]) -> Iterator[Card]:
     """One card per chart."""
     for spec in specs:
-        yield draw.chart_card("grid", f"chart_{spec.id.split('-')[0]}", spec, hint=spec.y_title)
+        yield draw.chart_card("grid", f"chart_{spec.id.split('-')[0]}", spec, hint=spec.hint)
 
 
 def score_card(record: ExperimentRecord) -> list[Any]:
@@ -86,7 +86,7 @@ def score_card(record: ExperimentRecord) -> list[Any]:
         sentence = {
             "queued": "Scores appear here once it runs: first of the untouched backbone, then while it learns.",
             "running": "First the untouched backbone is scored; what tuning changes is measured against that.",
-        }.get(record.status, "There is nothing to compare: no evaluation was made before it ended.")
+        }.get(record.status, "There is nothing to compare: it ended before the tuned weights were scored.")
     items: list[Any] = [build.heading("What tuning changed"), build.paragraph(sentence, name="change")]
     moments = [moment for moment in say.MOMENTS if record.scores.get(moment)]
     if moments:

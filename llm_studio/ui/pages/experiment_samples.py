@@ -13,17 +13,17 @@ from llm_studio.ui import build, text, words
 from llm_studio.ui.page import Card, Context, Event, Outcome, panel, stay
 from llm_studio.ui.tables import Column, Row, paged_table
 
-PAGE_SIZE = 25
+PAGE_SIZE = 15
 ORDERS: dict[str, Order] = {"row": "row", "bleu": "bleu", "exact": "exact_match", "nll": "nll"}
 COLUMNS = (
-    Column(name="row", label="Row", kind="link", width="56px"),
-    Column(name="prompt", label="Prompt", width="240px", sortable=False),
-    Column(name="target", label="Expected", width="190px", sortable=False),
-    Column(name="before", label="Before tuning", width="190px", sortable=False),
-    Column(name="output", label="Now", width="190px", sortable=False),
-    Column(name="exact", label="Right", width="70px"),
-    Column(name="bleu", label="BLEU", kind="number", width="64px"),
-    Column(name="nll", label="Nats per token", kind="number", width="104px"),
+    Column(name="row", label="Row", kind="link", width="48px"),
+    Column(name="prompt", label="Prompt", width="210px", sortable=False),
+    Column(name="target", label="Expected", width="165px", sortable=False),
+    Column(name="before", label="Before tuning", width="165px", sortable=False),
+    Column(name="output", label="Now", width="165px", sortable=False),
+    Column(name="exact", label="Right", width="60px"),
+    Column(name="bleu", label="BLEU", kind="number", width="60px"),
+    Column(name="nll", label="Nats/token", kind="number", width="90px"),
 )
 
 
@@ -86,7 +86,14 @@ def cards(record: ExperimentRecord, body: Body) -> Iterator[Card]:
         "samples_card",
         [
             ui.inline(items=[build.chips("only", filters, current), evaluation], justify="between", align="center"),
-            paged_table("samples", COLUMNS, [row(pair) for pair in page.pairs], total=page.total, page_size=PAGE_SIZE),
+            paged_table(
+                "samples",
+                COLUMNS,
+                [row(pair) for pair in page.pairs],
+                total=page.total,
+                page_size=PAGE_SIZE,
+                height="720px",
+            ),
         ],
     )
 

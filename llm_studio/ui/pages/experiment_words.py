@@ -18,11 +18,13 @@ MOMENTS = {"before": "Before tuning", "last": "Last", "best": "Best"}
 
 
 def score(metric: str, value: Any) -> str:
-    """A score as people read it: exact match in percent, BLEU with one digit, perplexity with three."""
+    """A score as people read it: exact match in percent, BLEU with one digit, a small perplexity with three."""
     if not isinstance(value, int | float):
         return "–"
     if metric == "exact_match":
         return words.percent(value, 0)
+    if metric == "perplexity" and value >= 10:
+        return words.score(value, 1 if value < 1000 else 0)
     return words.score(value, 1 if metric == "bleu" else 3)
 
 

@@ -16,19 +16,19 @@ from llm_studio.ui.tables import Column, Row, table
 STATUSES = ("running", "queued", "finished", "stopped", "failed")
 TABLE = "experiments"
 COLUMNS = (
-    Column(name="name", label="Name", kind="link", width="170px"),
-    Column(name="status", label="Status", kind="status", width="84px"),
-    Column(name="now", label="What happens", kind="markdown", width="250px", sortable=False),
-    Column(name="perplexity", label="Perplexity", kind="markdown", width="110px"),
-    Column(name="bleu", label="BLEU", kind="markdown", width="110px"),
-    Column(name="exact_match", label="Exact match", kind="markdown", width="110px"),
-    Column(name="dataset", label="Data set", width="120px"),
-    Column(name="when", label="Created", width="90px", searchable=False),
+    Column(name="name", label="Name", kind="link", width="150px"),
+    Column(name="status", label="Status", kind="status", width="78px"),
+    Column(name="now", label="What happens", kind="markdown", width="206px", sortable=False),
+    Column(name="perplexity", label="Perplexity", kind="markdown", width="96px"),
+    Column(name="bleu", label="BLEU", kind="markdown", width="96px"),
+    Column(name="exact_match", label="Exact match", kind="markdown", width="96px"),
+    Column(name="dataset", label="Data set", width="92px"),
+    Column(name="when", label="Created", width="72px", searchable=False),
     Column(
         name="menu",
         label="",
         kind="menu",
-        width="44px",
+        width="40px",
         commands=(
             ("open", "Open"),
             ("stop", "Stop"),
@@ -94,10 +94,16 @@ def cards(data: Data) -> Iterator[Card]:
     current = f"#experiments?status={data.status}" if data.status else "#experiments"
     items: list[Any] = [build.chips("filters", filters, current)]
     if data.records:
-        items.append(table(TABLE, COLUMNS, [row(one, data) for one in data.records], multiple=True, values=data.chosen))
+        rows = [row(one, data) for one in data.records]
+        items.append(table(TABLE, COLUMNS, rows, multiple=True, values=data.chosen, height=height(data)))
     else:
         items += build.empty(f"No experiment is {data.status}.", name="none_here")
     yield build.form("main", "list_card", items)
+
+
+def height(data: Data) -> str:
+    """Room for the rows, so that a short list does not scroll within itself: Wave wants a fixed height."""
+    return f"{min(900, 140 + sum(132 if record.status == 'failed' else 70 for record in data.records))}px"
 
 
 def summary(data: Data) -> str:
@@ -163,15 +169,14 @@ def score_cell(record: ExperimentRecord, metric: str) -> str:
     if moment == "before":
         return f'{key}<span class="ls-cell">{inert(say.score(metric, value))}</span>{small("untuned")}'
     last = (record.scores.get("last") or {}).get(metric)
-    notes = [moment]
-    if moment == "best" and isinstance(last, int | float) and say.score(metric, last) != say.score(metric, value):
-        notes.append(f"last {say.score(metric, last)}")
     before = (record.scores.get("before") or {}).get(metric)
+    label = f'<span class="ls-cell-note ls-inline">{moment}</span>'
+    lines = f'{key}<span class="ls-cell ls-cell-score">{inert(say.score(metric, value))} {label}</span>'
+    if moment == "best" and isinstance(last, int | float) and say.score(metric, last) != say.score(metric, value):
+        lines += small(f"last {say.score(metric, last)}")
     if isinstance(before, int | float):
-        notes.append(f"untuned {say.score(metric, before)}")
-    return (
-        f'{key}<span class="ls-cell ls-cell-score">{inert(say.score(metric, value))}</span>{small(" · ".join(notes))}'
-    )
+        lines += small(f"untuned {say.score(metric, before)}")
+    return lines
 
 
 def inert(value: str) -> str:

@@ -128,8 +128,8 @@
     const
       // Okabe and Ito's palette: eight colours that colour-blind people can tell apart, darker on white, lighter on black.
       COLOURS = {
-        light: ['#0072b2', '#d55e00', '#00805e', '#b0568f', '#8a6d00', '#2b8cc4', '#4d4d4d', '#7a3fb0'],
-        dark: ['#56b4e9', '#ff8c42', '#2fcf9f', '#e29ac6', '#f0e442', '#8fc7ff', '#b8bec9', '#c79bff']
+        light: ['#0072b2', '#d55e00', '#00805e', '#b0568f', '#8a6d00', '#8f1d2c', '#4d4d4d', '#7a3fb0'],
+        dark: ['#56b4e9', '#ff8c42', '#2fcf9f', '#e29ac6', '#f0e442', '#ff8fa3', '#b8bec9', '#c79bff']
       },
       INK = {
         light: { text: '#4c5563', grid: '#e6e9ee', line: '#c9ced6', card: '#ffffff' },
@@ -176,7 +176,7 @@
         uirevision: figure.id, autosize: true, height: element.clientHeight, width: element.clientWidth,
         margin: { l: 52, r: 12, t: 8, b: 40 }, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
         font: { family: 'Inter, sans-serif', size: 12, color: ink.text },
-        colorway: COLOURS[theme], showlegend: named.length > 1,
+        colorway: COLOURS[theme], showlegend: named.length > 1 && figure.legend !== false,
         legend: { orientation: 'h', x: 0, y: 1.02, xanchor: 'left', yanchor: 'bottom', font: { size: 11 } },
         hovermode: 'x unified', hoverlabel: { bgcolor: ink.card, bordercolor: ink.line, font: { size: 12 } },
         bargap: 0.08, dragmode: 'zoom',
