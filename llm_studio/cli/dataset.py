@@ -2,11 +2,15 @@
 
 import argparse
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from llm_studio.cli.output import open_store, print_json, print_table
 from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, Store
+
+QUIET_SECONDS = 2.0
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -22,6 +26,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add.add_argument("--system-column", help="column of the system text")
     add.add_argument("--validation-file", help="own validation file of the same layout")
     add.add_argument("--validation-size", type=float, help="share of the rows to hold out, 0.01 to 0.95")
+    add.add_argument("--leave-out-unusable", action="store_true", help="import without the rows that cannot be used")
     add.add_argument("--json", action="store_true", help="print JSON")
     add.set_defaults(run=run_import)
     listing = verbs.add_parser("list", help="all data sets, newest first")
@@ -73,13 +78,25 @@ def run_import(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         changes={name: value for name, value in changes.items() if value is not None},
         validation_file=Path(arguments.validation_file).resolve() if arguments.validation_file else None,
-        report=lambda share, message: print(message, file=sys.stderr),
+        report=say_large(),
+        leave_out=arguments.leave_out_unusable,
     )
     if arguments.json:
         print_json(record)
     else:
         print(f"Imported {record.name}: {record.train_rows} rows to learn from, {record.validation_rows} held out.")
     return 0
+
+
+def say_large() -> Callable[[float | None, str], None]:
+    """Prints progress on standard error from the second second on; a small file needs none."""
+    began = time.monotonic()
+
+    def say(share: float | None, message: str) -> None:
+        if time.monotonic() - began > QUIET_SECONDS:
+            print(message, file=sys.stderr)
+
+    return say
 
 
 def run_list(arguments: argparse.Namespace) -> int:

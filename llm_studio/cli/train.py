@@ -8,7 +8,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING, Any
 
-from llm_studio.cli.dataset import find_dataset
+from llm_studio.cli.dataset import find_dataset, say_large
 from llm_studio.cli.output import open_store
 from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, ExperimentRecord, Store
@@ -133,7 +133,7 @@ def dataset_of(store: Store, loaded: "Loaded", path: Path, *, keep: bool) -> Dat
         name=store.datasets.free_name(data_file.stem),
         changes={name: value for name, value in settings.items() if name != "train_dataframe"},
         validation_file=(path.parent / str(own)).resolve() if own else None,
-        report=lambda share, message: print(message, file=sys.stderr),
+        report=say_large(),
     )
 
 
