@@ -1,7 +1,6 @@
 """The sharp edges of Wave, each in a real Chromium: every test here fails without the cure that its name speaks of."""
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,14 +174,12 @@ def test_a_double_click_on_start_starts_once(demo: Studio, page: Any) -> None:
 
 def test_a_slow_action_does_not_stop_other_tabs(demo: Studio, page: Any) -> None:
     demo.open(page, "#form/slow")
-    page.locator('button[data-test="slow"]').click()
     other = page.context.new_page()
-    began = time.monotonic()
     demo.open(other, "#form/other")
+    page.locator('button[data-test="slow"]').click()
     demo.act(other, lambda: other.locator('button[data-test="nothing"]').click())
-    took = time.monotonic() - began
+    assert page.locator(".ls-notice").count() == 0, "the slow action was over before the other tab got its answer"
     expect(page.locator(".ls-notice")).to_have_text("Slow is done")
-    assert took < 1.9, f"{took:.1f} s"
 
 
 def test_a_form_above_one_mebibyte_is_refused_with_words(demo: Studio, page: Any) -> None:
