@@ -149,6 +149,21 @@ def test_live_refresh_keeps_focus_typed_text_and_scroll(demo: Studio, page: Any)
     assert page.evaluate("() => document.activeElement.value") == "hello world"
 
 
+def test_another_page_starts_at_its_top_and_a_refresh_does_not_move_the_page(demo: Studio, page: Any) -> None:
+    top = "() => document.querySelector('h1').getBoundingClientRect().top"
+    demo.open(page, "#form/scroll")
+    by_name(page, "nothing").scroll_into_view_if_needed()
+    scrolled = page.evaluate(top)
+    assert scrolled < 0
+    page.wait_for_timeout(1300)
+    assert page.evaluate(top) == scrolled
+    page.locator('[data-test="nav"] [data-test="nav_home"]').click()
+    expect(page.locator("h1")).to_have_text("Home")
+    page.go_back()
+    expect(page.locator("h1")).to_have_text("Form")
+    assert page.evaluate(top) > 0
+
+
 def test_a_changed_draft_shows_in_the_fields(demo: Studio, page: Any) -> None:
     demo.open(page, "#form/reset")
     by_name(page, "title").fill("typed")

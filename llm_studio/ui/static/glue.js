@@ -4,6 +4,7 @@
   'use strict'
 
   const
+    FOLLOWING = '.ls-follow, [data-test^="talk_"]',  // what scrolls with its newest line until the user scrolls up
     LONGEST_TEXT = 300000,      // characters in one text area
     LONGEST_MESSAGE = 1000000,  // bytes; Wave closes the connection above 1 MiB without a word
     SECOND_CLICK = 400,         // milliseconds
@@ -100,7 +101,8 @@
   })
   window.addEventListener('hashchange', (event) => {
     const subject = (address) => (address.split('#')[1] || '').split('?')[0].split('/').slice(0, 2).join('/')
-    if (subject(event.oldURL) !== subject(event.newURL)) window.scrollTo(0, 0)
+    if (subject(event.oldURL) === subject(event.newURL)) return
+    for (let place = document.querySelector('[data-test="content"]'); place; place = place.parentElement) place.scrollTop = 0
   })
 
   // ---- text areas: a limit with words ---------------------------------------------------------------------------------
@@ -120,6 +122,30 @@
       words.textContent = `This field holds at most ${LONGEST_TEXT.toLocaleString('en')} characters. Put longer text in a file and upload it.`
       area.parentElement.parentElement.append(words)
     } else if (!full && words) words.remove()
+  })
+
+  // ---- chat: Enter sends, a button copies an answer as it was written -------------------------------------------------
+
+  document.addEventListener('keydown', (event) => {
+    const area = event.target
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing || !(area instanceof HTMLTextAreaElement)) return
+    if (area.dataset.test !== 'chat_prompt') return
+    event.preventDefault()
+    const send = document.querySelector('button[data-test="send"]')
+    if (send && area.value.trim()) send.click()
+  })
+  document.addEventListener('click', async (event) => {
+    const button = event.target instanceof Element ? event.target.closest('button[data-copy]') : null
+    if (!button) {
+      const sends = event.target instanceof Element && event.target.closest('[data-test="send"], [data-test^="suggest/"]')
+      if (sends) for (const talk of document.querySelectorAll('[data-test^="talk_"]')) talk.dataset.away = 'no'
+      return
+    }
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy)
+      button.textContent = 'Copied'
+    } catch { button.textContent = 'The browser does not allow it' }
+    setTimeout(() => { button.textContent = 'Copy' }, 2000)
   })
 
   // ---- charts -----------------------------------------------------------------------------------------------------------
@@ -256,7 +282,7 @@
       downloaded = link.getAttribute('href')
       link.click()
     }
-    for (const log of document.querySelectorAll('.ls-follow')) {
+    for (const log of document.querySelectorAll(FOLLOWING)) {
       const place = log.closest('[data-test]') || log
       if (place.dataset.away !== 'yes') log.scrollTop = log.scrollHeight
     }
@@ -265,7 +291,7 @@
   }
   document.addEventListener('scroll', (event) => {
     const log = event.target
-    if (!(log instanceof Element) || !log.classList.contains('ls-follow')) return
+    if (!(log instanceof Element) || !log.matches(FOLLOWING)) return
     const place = log.closest('[data-test]') || log
     place.dataset.away = log.scrollHeight - log.scrollTop - log.clientHeight > 40 ? 'yes' : 'no'
   }, true)
