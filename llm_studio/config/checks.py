@@ -55,6 +55,9 @@ def _rows(config: ExperimentConfig, train_rows: int, validation_rows: int) -> It
 
 def _memory(config: ExperimentConfig, device: str) -> Iterator[Finding]:
     dtype = config.architecture.backbone_dtype
+    if dtype in ("float16", "bfloat16") and not config.training.lora:
+        what = f"All weights are trained in {dtype}, where small steps are rounded away."
+        yield Finding("warning", "architecture.backbone_dtype", what, "Choose float32, or turn LoRA on.")
     if dtype in ("int8", "int4") and not config.training.lora:
         what = f"A backbone in {dtype} can only be tuned with LoRA."
         yield Finding("error", "training.lora", what, "Turn LoRA on, or choose bfloat16 as number type.")
@@ -82,6 +85,9 @@ def _training(config: ExperimentConfig, train_rows: int) -> Iterator[Finding]:
     if not training.lora and training.learning_rate > 1e-4 and config.llm_backbone != "starter":
         what = f"A learning rate of {training.learning_rate:g} is high for training all weights."
         yield Finding("warning", "training.learning_rate", what, "Try 1e-5 to 5e-5.")
+    if training.lora and training.learning_rate > 2e-3 and config.llm_backbone != "starter":
+        what = f"A learning rate of {training.learning_rate:g} is high for LoRA on a large backbone."
+        yield Finding("warning", "training.learning_rate", what, "Try 1e-4 to 5e-4.")
     if training.lora and training.lora_alpha > 8 * training.lora_r:
         what = f"LoRA alpha {training.lora_alpha} is large for rank {training.lora_r}."
         yield Finding("warning", "training.lora_alpha", what, "Twice the rank is usual.")
@@ -96,7 +102,16 @@ def _prediction(config: ExperimentConfig) -> Iterator[Finding]:
         what = f"The shortest answer ({prediction.min_length_inference}) is longer than the longest."
         yield Finding("error", "prediction.min_length_inference", what, "Make it smaller than the longest answer.")
     if prediction.do_sample:
-        yield Finding("note", "prediction.do_sample", "Sampled answers differ from one evaluation to the next.")
+        yield Finding("note", "prediction.do_sample", "Sampled answers make BLEU and exact match less steady.")
+    if prediction.do_sample and prediction.num_beams > 1:
+        what = "Beams with sampling draw by chance within each beam."
+        yield Finding("note", "prediction.num_beams", what, "Turn one of them off for plain beam search or sampling.")
+    if config.dataset.chat_template == "markers" and not config.dataset.add_eos_token_to_answer:
+        what = "Answers have no end token, so the model does not learn to stop."
+        yield Finding("warning", "dataset.add_eos_token_to_answer", what, "Turn it on.")
+    if prediction.max_length_inference >= config.tokenizer.max_length:
+        what = f"The longest answer ({prediction.max_length_inference}) is as long as a whole conversation may be."
+        yield Finding("note", "prediction.max_length_inference", what)
 
 
 def _length(config: ExperimentConfig, context_length: int | None) -> Iterator[Finding]:

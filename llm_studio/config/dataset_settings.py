@@ -4,13 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from llm_studio.catalog.formats import FORMATS
 from llm_studio.config.knob import Knob, Section, unless, when
 
 
 class DatasetSettings(Section):
     """Edited on the data set's pages; an experiment records their fingerprint. An empty column name means none."""
 
-    layout: Annotated[str, Knob(title="Layout", group="Columns", level="basic")] = "instruction"
+    layout: Annotated[
+        str, Knob(title="Layout", group="Columns", level="basic", choices=tuple(entry.name for entry in FORMATS))
+    ] = "instruction"
     """How a row holds a conversation: in columns of its own for prompt and answer, or as one list of messages."""
 
     messages_column: Annotated[

@@ -48,7 +48,7 @@ class SettingInfo:
     def limits(self) -> str:
         """ "at least 1 and at most 1,024", "one of: a, b", or empty."""
         if self.choices:
-            return f"one of: {', '.join(self.choices)}"
+            return f"one of: {', '.join(name for name in self.choices if name not in self.coming_choices)}"
         low = (
             None
             if self.minimum is None

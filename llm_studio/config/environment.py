@@ -23,9 +23,15 @@ class Environment(Section):
 
     mixed_precision_dtype: Annotated[
         Literal["bfloat16", "float16"],
-        Knob(title="16-bit type", group="Precision", level="expert", visible_when=when(mixed_precision=True)),
+        Knob(
+            title="16-bit type",
+            group="Precision",
+            level="expert",
+            visible_when=when(mixed_precision=True),
+            coming_choices=("float16",),
+        ),
     ] = "bfloat16"
-    """bfloat16 is the safer one; float16 is for GPUs that lack it."""
+    """bfloat16 is the safer one; a GPU that lacks it computes in float16 by itself."""
 
     trust_remote_code: Annotated[
         bool, Knob(title="Run code from the model's repository", group="Backbone", level="expert")
@@ -42,12 +48,8 @@ class Environment(Section):
     compile_model: Annotated[bool, Knob(title="Compile the model", level="expert", status="coming")] = False
     """Compiles the backbone before training; pays off in long experiments only."""
 
-    use_deepspeed: Annotated[
-        bool, Knob(title="DeepSpeed", group="Several devices", level="expert", status="coming")
-    ] = False
-    """Not used: training on several GPUs will shard with torch itself."""
-
-    find_unused_parameters: Annotated[
-        bool, Knob(title="Find unused parameters", group="Several devices", level="expert", status="coming")
-    ] = False
-    """For data-parallel training of unusual architectures."""
+    distributed: Annotated[
+        Literal["auto", "ddp", "fsdp"], Knob(title="Several devices", level="expert", status="coming")
+    ] = "auto"
+    """How one experiment uses several GPUs: a whole model on each (DDP), or the model split over all of them (FSDP).
+    Torch does both itself, so there is no DeepSpeed here."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from llm_studio.catalog.problem_types import PROBLEM_TYPES
 from llm_studio.config.architecture import Architecture
 from llm_studio.config.augmentation import Augmentation
 from llm_studio.config.dataset import Dataset
@@ -25,7 +26,9 @@ class ExperimentConfig(Section):
     experiment_name: Annotated[str, Field(max_length=80), Knob(title="Name", level="basic")] = "experiment"
     """Shown in lists and charts; it can be changed later."""
 
-    problem_type: Annotated[str, Knob(title="Problem type", level="basic", choices=("causal_lm",))] = "causal_lm"
+    problem_type: Annotated[
+        str, Knob(title="Problem type", level="basic", choices=tuple(entry.name for entry in PROBLEM_TYPES))
+    ] = "causal_lm"
     """The kind of task."""
 
     llm_backbone: Annotated[str, Knob(title="Backbone", level="basic")] = "starter"

@@ -1,34 +1,69 @@
 """Reads a config that H2O LLM Studio wrote: what is taken over, renamed, replaced by our own default, or not known."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from llm_studio.config.dataset_settings import DatasetSettings
 from llm_studio.config.declarations import settings_by_path
+from llm_studio.config.experiment import ExperimentConfig
+from llm_studio.config.making import SettingsError, validated
 
-RENAMED_VALUES: dict[str, dict[Any, Any]] = {
+# Their names of values, and ours. A value that is not here keeps its name.
+RENAMED_VALUES: dict[str, dict[str, Any]] = {
     "prediction.metric": {"Perplexity": "perplexity", "BLEU": "bleu"},
-    "training.save_checkpoint": {"best": "best_and_last", "each_evaluation_epoch": "best_and_last", "disable": "last"},
-    "environment.mixed_precision_dtype": {"bfloat16": "bfloat16", "float16": "float16"},
+    "training.save_checkpoint": {"best": "best_and_last"},
 }
+# Values that mean something we do differently: what is used instead, and why.
+REPLACED_VALUES: dict[tuple[str, str], tuple[Any, str]] = {
+    ("prediction.metric", "GPT"): (None, "a judge model is not built yet; perplexity chooses the best checkpoint"),
+    ("training.save_checkpoint", "disable"): ("last", "the last state is always kept, so that nothing trained is lost"),
+    ("training.save_checkpoint", "each_evaluation_epoch"): (
+        "best_and_last",
+        "only the best and the last checkpoint are kept",
+    ),
+}
+# Settings whose value is about another machine, or a promise that we keep in another way.
 REPLACED: dict[str, str] = {
-    "prediction.metric": "a judge model is not built yet; perplexity chooses the best checkpoint",
-    "environment.gpus": "devices of another machine; one device is chosen here",
-    "environment.use_deepspeed": "DeepSpeed is not used",
-    "environment.find_unused_parameters": "one device is used",
+    "environment.gpus": "devices of another machine; the device is chosen here",
     "environment.trust_remote_code": "code from a model's repository stays off; turn it on here for a model you trust",
-    "training.loss_function": "cross-entropy averaged over the tokens of the whole step is used",
-    "problem_type": "only causal language modelling is built yet",
-    "logging.logger": "trackers are not built yet",
+    "logging.logger": "trackers are not built yet; charts are always written here",
 }
+# Settings that we do not have, by path or section prefix, with what is used instead.
+FOREIGN: dict[str, str] = {
+    "environment.use_deepspeed": "DeepSpeed is not used; torch trains on several devices itself",
+    "environment.deepspeed_": "DeepSpeed is not used; torch trains on several devices itself",
+    "environment.find_unused_parameters": "not needed: every trained weight takes part in each step",
+    "logging.neptune_project": "Neptune is not supported",
+    "logging.number_of_texts": "every validation row is kept",
+    "dataset.num_classes": "belongs to classification",
+    "dataset.rejected_": "belongs to preference tuning",
+    "dataset.dataset_class": "follows from the problem type",
+    "training.beta": "belongs to preference tuning",
+    "training.simpo_gamma": "belongs to preference tuning",
+    "training.drop_last_batch": "the last batch of an epoch is used, even when it is small",
+    "training.loss_class": "follows from the loss function",
+    "architecture.model_class": "follows from the problem type",
+    "architecture.pretrained": "tuning always starts from pretrained weights",
+    "prediction.metric_class": "follows from the metric",
+    "logging.logger_class": "follows from the tracker",
+    "output_directory": "the studio keeps its files in its own home",
+}
+ESCAPED = frozenset(
+    {"prompt_column_separator", "text_system_start", "text_prompt_start", "text_answer_separator"}
+)  # written with backslash and letter for line breaks
+MARKERS = frozenset({"dataset.text_system_start", "dataset.text_prompt_start", "dataset.text_answer_separator"})
+THREADS = frozenset({"parent_id_column", "id_column"})
 DATASET_SETTINGS = frozenset(DatasetSettings.model_fields)
 PROBLEM_TYPES = {"text_causal_language_modeling": "causal_lm"}
 
 
 @dataclass
 class Reading:
-    """What the lines of a foreign config became."""
+    """What the lines of a foreign config became; the four lists hold sentences."""
 
     changes: dict[str, Any] = field(default_factory=dict)
     dataset_settings: dict[str, Any] = field(default_factory=dict)
@@ -39,10 +74,14 @@ class Reading:
 
 
 def is_foreign(document: Mapping[str, Any]) -> bool:
-    """Whether the document has what only H2O LLM Studio writes."""
-    dataset = document.get("dataset")
-    columns = isinstance(dataset, Mapping) and bool(DATASET_SETTINGS & set(dataset))
-    return columns or str(document.get("problem_type", "")).startswith("text_")
+    """Whether the document has what only H2O LLM Studio writes: columns in it, its problem types, its own settings."""
+    if str(document.get("problem_type", "")).startswith("text_"):
+        return True
+    for path, _ in _lines(document):
+        section, _, name = path.rpartition(".")
+        if (section == "dataset" and name in DATASET_SETTINGS) or _why_foreign(path):
+            return True
+    return False
 
 
 def read(document: Mapping[str, Any]) -> Reading:
@@ -51,77 +90,110 @@ def read(document: Mapping[str, Any]) -> Reading:
     for path, value in _lines(document):
         section, _, name = path.rpartition(".")
         if section == "dataset" and name in DATASET_SETTINGS:
-            _column(reading, name, value)
+            _dataset_setting(reading, name, value)
         elif path == "problem_type":
             _problem_type(reading, value)
-        elif path not in settings_by_path():
-            reading.unknown.append(f"{path} = {value!r}")
+        elif path in settings_by_path():
+            _setting(reading, path, _unescaped(value) if name in ESCAPED else value)
+        elif reason := _why_foreign(path):
+            reading.replaced.append(f"{path} = {value!r}: {reason}")
         else:
-            _setting(reading, path, value)
+            reading.unknown.append(f"{path} = {value!r}")
+    if MARKERS & set(reading.changes):
+        reading.changes["dataset.chat_template"] = "markers"
+        reading.renamed.append(
+            "dataset.text_*: these markers are used as in the file (dataset.chat_template is 'markers'); "
+            "set it to 'backbone' to take the backbone's own chat template"
+        )
     return reading
 
 
-def _lines(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    lines: list[tuple[str, Any]] = []
+def _lines(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in document.items():
         if isinstance(value, Mapping):
-            lines += [(f"{name}.{inner}", part) for inner, part in value.items()]
+            for inner, part in value.items():
+                yield f"{name}.{inner}", tuple(part) if isinstance(part, list) else part
         else:
-            lines.append((str(name), value))
-    return lines
+            yield str(name), tuple(value) if isinstance(value, list) else value
+
+
+def _why_foreign(path: str) -> str:
+    return next(
+        (why for name, why in FOREIGN.items() if path == name or (name.endswith("_") and path.startswith(name))), ""
+    )
 
 
 def _problem_type(reading: Reading, value: Any) -> None:
-    ours = PROBLEM_TYPES.get(str(value))
-    if ours:
-        reading.renamed.append(f"problem_type: {value} is {ours} here")
+    ours = PROBLEM_TYPES.get(str(value), str(value))
+    if ours not in settings_by_path()["problem_type"].choices:
+        reading.replaced.append(f"problem_type = {value!r}: only causal language modelling is built yet")
+    elif ours == value:
+        reading.taken.append(f"problem_type = {value!r}")
     else:
-        reading.replaced.append(f"problem_type = {value!r}: {REPLACED['problem_type']}")
+        reading.renamed.append(f"problem_type: {value!r} is {ours!r} here")
 
 
-def _column(reading: Reading, name: str, value: Any) -> None:
-    if name == "prompt_column" and not isinstance(value, list | tuple):
-        value = [value]
-    if value in (None, "None"):
-        value = ""
-    if name == "answer_column" and isinstance(value, list | tuple):
-        value = value[0] if value else ""
-    if name == "prompt_column_separator":
-        value = str(value).encode().decode("unicode_escape")
-    reading.dataset_settings[name] = tuple(value) if isinstance(value, list) else value
-    reading.taken.append(f"dataset.{name} = {value!r} (of the data set)")
+def _dataset_setting(reading: Reading, name: str, value: Any) -> None:
+    """Columns, files and split go to the data set."""
+    path = f"dataset.{name}"
+    empty = value in (None, "None", "")
+    if name in THREADS and not empty:
+        reading.replaced.append(f"{path} = {value!r}: threads by parent id are not read yet; each row is one exchange")
+        return
+    ours: Any = value
+    if name == "prompt_column":
+        ours = value if isinstance(value, tuple) else () if empty else (str(value),)
+    elif name == "answer_column" and isinstance(value, tuple):
+        ours = value[0] if value else ""
+    elif empty:
+        ours = DatasetSettings.model_fields[name].get_default()
+    elif name in ESCAPED:
+        ours = _unescaped(value)
+    try:
+        made = DatasetSettings.model_validate({name: ours})
+    except ValidationError:
+        default = DatasetSettings.model_fields[name].get_default()
+        reading.replaced.append(f"{path} = {value!r}: does not fit; {default!r} is used")
+        return
+    reading.dataset_settings[name] = getattr(made, name)
+    reading.taken.append(f"{path} = {value!r} (for the data set)")
 
 
 def _setting(reading: Reading, path: str, value: Any) -> None:
     info = settings_by_path()[path]
-    value = tuple(value) if isinstance(value, list) else value
-    if path in RENAMED_VALUES and value in RENAMED_VALUES[path]:
-        ours = RENAMED_VALUES[path][value]
-        if ours != value:
-            reading.renamed.append(f"{path}: {value!r} is {ours!r} here")
-        else:
-            reading.taken.append(f"{path} = {value!r}")
-        reading.changes[path] = ours
-    elif info.status == "coming" and value == info.default:
-        reading.taken.append(f"{path} = {value!r}")
+    if value is None and info.kind in ("str", "multi"):
+        value = info.default
+    text = value if isinstance(value, str) else ""
+    if (path, text) in REPLACED_VALUES:
+        ours, why = REPLACED_VALUES[path, text]
+        reading.replaced.append(f"{path} = {value!r}: {why}")
+        if ours is not None:
+            reading.changes[path] = ours
+    elif text in RENAMED_VALUES.get(path, {}):
+        reading.changes[path] = RENAMED_VALUES[path][text]
+        reading.renamed.append(f"{path}: {value!r} is {reading.changes[path]!r} here")
     elif path in REPLACED and value != info.default:
         reading.replaced.append(f"{path} = {value!r}: {REPLACED[path]}")
-    elif info.status == "coming" or value in info.coming_choices:
-        reading.replaced.append(f"{path} = {value!r}: not built yet; {info.default!r} is used")
-    elif not fits(path, value):
-        reading.replaced.append(f"{path} = {value!r}: takes {info.limits or info.kind}; {info.default!r} is used")
+    elif problem := _problem(path, value):
+        reading.replaced.append(f"{path} = {value!r}: {problem}; {info.default!r} is used")
     else:
         reading.changes[path] = value
         reading.taken.append(f"{path} = {value!r}")
 
 
-def fits(path: str, value: Any) -> bool:
-    """Whether our own setting takes this value."""
-    from llm_studio.config.experiment import ExperimentConfig
-    from llm_studio.config.making import SettingsError, validated
-
+def _problem(path: str, value: Any) -> str:
+    """Why our own setting does not take this value; empty when it does."""
+    info = settings_by_path()[path]
     try:
         validated(ExperimentConfig(), {path: value})
     except SettingsError:
-        return False
-    return True
+        if info.status == "coming" or value in info.coming_choices:
+            return "not built yet"
+        return f"takes {info.limits or info.kind}"
+    return ""
+
+
+def _unescaped(value: Any) -> str:
+    """Line breaks and tabs that are written as a backslash with a letter; everything else stays."""
+    letters = {"\\n": "\n", "\\t": "\t", "\\r": "\r"}
+    return re.sub(r"\\[ntr]", lambda found: letters[found.group()], str(value))

@@ -61,8 +61,9 @@ def unless(**unwanted: Any) -> When:
 class Knob:
     """Metadata of one setting; the sentence under the field is its help.
 
-    choices: for text settings with a closed list (pydantic's Literal gives its own). suggestions: an open list.
-    status "coming": declared, locked in the form, without effect yet. log_scale: steps are factors.
+    choices: for text settings with a closed list (pydantic's Literal gives its own). coming_choices: those of them that
+    do nothing yet. status "coming": declared, locked in the form, without effect yet. log_scale: steps are factors.
+    grid: values worth trying against each other.
     """
 
     title: str = ""
@@ -76,10 +77,11 @@ class Knob:
     coming_choices: tuple[str, ...] = ()
     status: Status = "ready"
     log_scale: bool = False
-    long_text: bool = False
 
 
 class Section(BaseModel):
     """A group of settings with one heading; values never change, a change makes a new section."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )

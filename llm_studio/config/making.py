@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from llm_studio.catalog.problem_types import defaults_of
 from llm_studio.config.declarations import SettingInfo, parse_value, settings_by_path
 from llm_studio.config.experiment import ExperimentConfig, flatten
 from llm_studio.config.presets import PRESETS
@@ -44,19 +45,22 @@ def make_config(
     recommended: Mapping[str, object] | None = None,
     preset: str | None = None,
 ) -> ExperimentConfig:
-    """Declared defaults, changed by the preset, then by the backbone's recommended settings, then by `changes`.
+    """Declared defaults, changed by the problem type, then by the backbone's recommended settings, then by the preset,
+    then by `changes`.
 
     Raises:
-    SettingsError: names or values are wrong, all of them at once.
+        SettingsError: names or values are wrong, all of them at once.
     """
     if preset is not None and preset not in PRESETS:
-        what = f"There is no preset {preset!r}."
-        raise UserError(what, where="preset", fix=f"Take one of: {', '.join(PRESETS)}.")
-    base: dict[str, object] = dict(PRESETS[preset].changes) if preset else {}
-    base |= dict(recommended or {})
-    if preset:
-        base = {path: PRESETS[preset].scaled(path, value) for path, value in base.items()}
-    config = validated(ExperimentConfig(problem_type=problem_type), base)
+        close = difflib.get_close_matches(preset, PRESETS, n=1)
+        meant = f" Did you mean {close[0]}?" if close else ""
+        raise UserError(
+            f"There is no preset {preset!r}.", where="preset", fix=f"Take one of: {', '.join(PRESETS)}.{meant}"
+        )
+    base = {"problem_type": problem_type, **defaults_of(problem_type), **(recommended or {})}
+    config = validated(ExperimentConfig(), base)
+    if preset is not None:
+        config = validated(config, PRESETS[preset].over(flatten(config)))
     return validated(config, changes)
 
 
@@ -64,28 +68,42 @@ def validated(config: ExperimentConfig, changes: Mapping[str, object]) -> Experi
     """The config with the changes.
 
     Raises:
-    SettingsError: names or values are wrong, all of them at once.
+        SettingsError: names or values are wrong, or do nothing yet; all of them at once.
     """
     known = settings_by_path()
     problems = [unknown(path, value) for path, value in changes.items() if path not in known]
+    asked = {path: value for path, value in changes.items() if path in known}
     nested: dict[str, Any] = {}
-    for path, value in (flatten(config) | {path: value for path, value in changes.items() if path in known}).items():
+    for path, value in (flatten(config) | asked).items():
         section, _, name = path.rpartition(".")
         (nested.setdefault(section, {}) if section else nested)[name] = value
+    made = None
     try:
         made = ExperimentConfig.model_validate(nested)
+        asked = {path: value for path, value in flatten(made).items() if path in asked}
     except ValidationError as error:
         for found in error.errors():
             path = ".".join(str(part) for part in found["loc"] if not isinstance(part, int))
-            problems.append(wrong(known[path], found["input"]) if path in known else unknown(path, found["input"]))
-        raise SettingsError(tuple(problems)) from None
-    for path, value in changes.items():
-        if path in known and value in known[path].coming_choices:
-            what = f"{known[path].title}: {value!r} is declared but not built yet."
-            problems.append(Problem(path, value, known[path].limits, what, f"Keep {known[path].default!r}."))
-    if problems:
+            problems.append(wrong(known[path], asked.pop(path, found["input"])))
+    for path, value in asked.items():
+        if known[path].kind == "choice" and value not in known[path].choices:
+            problems.append(wrong(known[path], value))
+        elif is_coming(known[path], value):
+            problems.append(coming(known[path], value))
+    if problems or made is None:
         raise SettingsError(tuple(problems))
     return made
+
+
+def is_coming(info: SettingInfo, value: object) -> bool:
+    """Whether this value asks for something that is not built yet."""
+    return value in info.coming_choices or (info.status == "coming" and value != info.default)
+
+
+def coming(info: SettingInfo, value: object) -> Problem:
+    """A value that is declared and does nothing yet: taking it silently would be a lie."""
+    what = f"{info.title} ({info.path}) is {value!r}, which is not built yet."
+    return Problem(info.path, value, info.limits, what, f"Leave {info.path} at {info.default!r}.")
 
 
 def check_value(info: SettingInfo, text: str) -> tuple[Any, Problem | None]:
@@ -108,7 +126,8 @@ def wrong(info: SettingInfo, value: object) -> Problem:
     )
     nearest = ""
     if info.choices and isinstance(value, str):
-        close = difflib.get_close_matches(value, info.choices, n=1)
+        spelled = {name.lower(): name for name in info.choices if name not in info.coming_choices}
+        close = [spelled[name] for name in difflib.get_close_matches(value.lower(), spelled, n=1)]
         nearest = f" Did you mean {close[0]!r}?" if close else ""
     what = f"{info.title} ({info.path}) is {value!r}, but takes {limits}."
     return Problem(

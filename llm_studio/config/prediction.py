@@ -11,8 +11,8 @@ class Prediction(Section):
     """Perplexity, BLEU and exact match are always computed; `metric` decides which checkpoint is the best."""
 
     metric: Annotated[
-        Literal["perplexity", "bleu", "exact_match", "validation_loss"],
-        Knob(title="Metric for the best checkpoint", level="basic"),
+        Literal["perplexity", "bleu", "exact_match", "validation_loss", "gpt"],
+        Knob(title="Metric for the best checkpoint", level="basic", coming_choices=("gpt",)),
     ] = "perplexity"
     """Decides which checkpoint counts as the best. Perplexity is the steadiest; BLEU and exact match read generated
     answers."""

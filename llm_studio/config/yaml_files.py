@@ -1,16 +1,16 @@
 """Configs as YAML files: our own, and those that H2O LLM Studio wrote."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from llm_studio import starter
 from llm_studio.config import h2o
-from llm_studio.config.declarations import parse_value, settings_by_path
+from llm_studio.config.declarations import settings_by_path
 from llm_studio.config.experiment import ExperimentConfig, flatten
-from llm_studio.config.making import SettingsError, make_config, unknown
+from llm_studio.config.making import Problem, SettingsError, check_value, make_config, unknown
 from llm_studio.errors import UserError
 
 LARGEST_BYTES = 1_000_000
@@ -20,10 +20,12 @@ LARGEST_BYTES = 1_000_000
 class Loaded:
     """A config and what became of the file's lines.
 
-    taken, renamed, replaced and unknown are sentences. data_file and dataset_settings come from a foreign file only.
+    taken, renamed, replaced and unknown are sentences. changes: the settings that the file itself names, by path.
+    data_file and dataset_settings come from a foreign file only.
     """
 
     config: ExperimentConfig
+    changes: Mapping[str, Any] = field(default_factory=dict)
     taken: tuple[str, ...] = ()
     renamed: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
@@ -49,17 +51,19 @@ def from_yaml(text: str, *, changes: Mapping[str, str] | None = None, preset: st
     changes: settings typed on the command line, as text; they go last. preset: goes before the file's own `preset`.
 
     Raises:
-    UserError: it is no YAML mapping. SettingsError: settings are wrong, all of them at once.
+        UserError: it is no YAML mapping. SettingsError: settings are wrong, all of them at once.
     """
     document = parse(text)
-    preset = preset or str(document.pop("preset", "")) or None
-    typed = {path: _typed(path, value) for path, value in (changes or {}).items()}
+    own_preset = document.pop("preset", None)
+    preset = preset or (str(own_preset) if own_preset is not None else None)
+    typed = _typed(changes or {})
     if h2o.is_foreign(document):
         reading = h2o.read(document)
         config = make_config(reading.changes | typed, preset=preset)
         data_file = reading.dataset_settings.get("train_dataframe")
         return Loaded(
             config=config,
+            changes=reading.changes | typed,
             taken=tuple(reading.taken),
             renamed=tuple(reading.renamed),
             replaced=tuple(reading.replaced),
@@ -70,20 +74,20 @@ def from_yaml(text: str, *, changes: Mapping[str, str] | None = None, preset: st
     own: dict[str, Any] = {}
     for name, value in document.items():
         if isinstance(value, Mapping):
-            own |= {f"{name}.{inner}": part for inner, part in value.items()}
+            own |= {f"{name}.{inner}": _plain(f"{name}.{inner}", part) for inner, part in value.items()}
         else:
-            own[str(name)] = value
-    own = {path: tuple(value) if isinstance(value, list) else value for path, value in own.items()} | typed
+            own[str(name)] = _plain(str(name), value)
+    own |= typed
     backbone = str(own.get("llm_backbone", ExperimentConfig().llm_backbone))
     config = make_config(own, preset=preset, recommended=starter.RECOMMENDED if backbone == "starter" else None)
-    return Loaded(config=config, taken=tuple(f"{path} = {value!r}" for path, value in own.items()))
+    return Loaded(config=config, changes=own, taken=tuple(f"{path} = {value!r}" for path, value in own.items()))
 
 
 def parse(text: str) -> dict[str, Any]:
     """The YAML mapping of a text.
 
     Raises:
-    UserError: it is too large, no YAML, or no mapping.
+        UserError: it is too large, no YAML, or no mapping.
     """
     if len(text.encode()) > LARGEST_BYTES:
         raise UserError("This file is too large for a config.", where="YAML", fix="Choose a config file of under 1 MB.")
@@ -99,8 +103,30 @@ def parse(text: str) -> dict[str, Any]:
     return document
 
 
-def _typed(path: str, text: str) -> Any:
+def _plain(path: str, value: Any) -> Any:
+    """Lists as tuples; an empty line of a text setting as no text."""
     info = settings_by_path().get(path)
-    if info is None:
-        raise SettingsError((unknown(path, text),))
-    return parse_value(info, text)
+    if value is None and info is not None and info.kind in ("str", "multi"):
+        return "" if info.kind == "str" else ()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _typed(changes: Mapping[str, str]) -> dict[str, Any]:
+    """Settings typed on the command line as values.
+
+    Raises:
+        SettingsError: names or values are wrong, all of them at once.
+    """
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for path, text in changes.items():
+        info = settings_by_path().get(path)
+        if info is None:
+            problems.append(unknown(path, text))
+            continue
+        value, problem = check_value(info, text)
+        values[path] = value
+        problems += [problem] if problem else []
+    if problems:
+        raise SettingsError(tuple(problems))
+    return values
