@@ -14,7 +14,7 @@ def markers_template(settings: Dataset, *, eos_token: str, bos_token: str = "") 
     prompt = _joined(settings.text_prompt_start, eos_token if settings.add_eos_token_to_prompt else "")
     answer = _joined(settings.text_answer_separator, eos_token if settings.add_eos_token_to_answer else "")
     return (
-        (f"{{{{ {json.dumps(bos_token)} }}}}" if bos_token else "")
+        (f"{{{{ {_quoted(bos_token)} }}}}" if bos_token else "")
         + "{% for message in messages %}"
         + "{% if message['role'] == 'system' %}"
         + system
@@ -23,10 +23,15 @@ def markers_template(settings: Dataset, *, eos_token: str, bos_token: str = "") 
         + "{% else %}"
         + prompt
         + "{% endif %}{% endfor %}"
-        + f"{{% if add_generation_prompt %}}{{{{ {json.dumps(settings.text_answer_separator)} }}}}{{% endif %}}"
+        + f"{{% if add_generation_prompt %}}{{{{ {_quoted(settings.text_answer_separator)} }}}}{{% endif %}}"
     )
 
 
+def _quoted(text: str) -> str:
+    """As a Jinja string; characters beyond ASCII stay, since Jinja knows no surrogate pairs."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def _joined(before: str, after: str) -> str:
-    end = f" + {json.dumps(after)}" if after else ""
-    return f"{{{{ {json.dumps(before)} + message['content']{end} }}}}"
+    end = f" + {_quoted(after)}" if after else ""
+    return f"{{{{ {_quoted(before)} + message['content']{end} }}}}"

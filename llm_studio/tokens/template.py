@@ -1,7 +1,8 @@
 """Renders conversations with a chat template and finds, in the rendered text, the characters that are learned."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from os.path import commonprefix
 from typing import Any, Literal
 
 from jinja2 import TemplateError
@@ -13,7 +14,9 @@ from llm_studio.tokens.markers import markers_template
 from llm_studio.tokens.sample import IGNORE_INDEX, Sample
 
 Span = tuple[int, int]
-PROBE = (Message("user", "a"), Message("assistant", "b", learned=True))
+MARK = "\ue000answer\ue001"
+"""Stands in for an answer; characters of the private use area, so that no text holds it by chance."""
+PROBE = (Message("user", "a"), Message("assistant", MARK, learned=True))
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Template:
     """A tokenizer with its chat template.
 
     source says where the template comes from, `reason` why. stop_ids end an answer; stop_texts cut one that goes on.
+    end_of_turn: the text that the template puts behind an answer, empty when it puts none. Templates that know a
+    thinking mode are used without it: the data holds answers, and generation must begin as the training did.
     """
 
     tokenizer: Any
@@ -32,6 +37,7 @@ class Template:
     only_last_answer: bool = False
     stop_texts: tuple[str, ...] = ()
     stop_ids: tuple[int, ...] = ()
+    end_of_turn: str = ""
     pad_id: int = 0
     _special: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -47,11 +53,13 @@ class Template:
                     [{"role": message.role, "content": message.content} for message in messages],
                     tokenize=False,
                     add_generation_prompt=add_generation_prompt,
+                    enable_thinking=False,
                 )
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError) as error:
+            reason = str(getattr(error, "message", None) or error).rstrip(".")
             raise UserError(
-                f"The backbone's chat template refuses this conversation: {error.message or error}.",
+                f"The backbone's chat template refuses this conversation: {reason}.",
                 where="chat" if row is None else f"row {row + 1} of the data set",
                 fix="Correct the roles of its messages, leave out the system message, or set dataset.chat_template to "
                 "markers.",
@@ -69,30 +77,37 @@ class Template:
     def learned_spans(self, messages: Sequence[Message], *, row: int | None = None) -> tuple[str, list[Span]]:
         """The rendered text, and the character spans of its answers with their end-of-turn token.
 
-        An answer begins where the text up to its prompt, with the generation prompt, ends.
-
         Raises:
             UserError: the template refuses it.
         """
         whole = self.text(messages, row=row)
         spans: list[Span] = []
         wanted = [index for index, message in enumerate(messages) if message.role == "assistant" and message.learned]
-        if self.only_last_answer:
-            wanted = wanted[-1:]
-        at = 0
-        for index in wanted:
-            before = self.text(messages[:index], add_generation_prompt=True, row=row) if index else ""
-            through = whole if index == len(messages) - 1 else self.text(messages[: index + 1], row=row)
-            if whole.startswith(before) and len(before) >= at:
-                start = len(before)
-            else:
-                start = whole.find(messages[index].content.strip(), at)
-            end = len(through) if whole.startswith(through) else start + len(messages[index].content.strip())
-            if start < 0 or end <= start:
-                continue
-            spans.append((start, self._without_white_end(whole, start, end)))
-            at = end
+        for index in wanted[-1:] if self.only_last_answer else wanted:
+            start, end = self._answer_span(messages, index, whole, row)
+            start = max(start, spans[-1][1] if spans else 0)
+            if end > start:
+                spans.append((start, end))
         return whole, spans
+
+    def _answer_span(self, messages: Sequence[Message], index: int, whole: str, row: int | None) -> Span:
+        """Where an answer and its end of turn stand in the whole text.
+
+        It begins where the text up to its prompt, with the generation prompt, ends: what the model sees before it
+        answers. Some templates write a turn otherwise once others follow (they drop its reasoning, or move the system
+        message); the place is then found by rendering the conversation with a mark in the answer's stead.
+        """
+        before = self.text(messages[:index], add_generation_prompt=True, row=row) if index else ""
+        through = whole if index == len(messages) - 1 else self.text(messages[: index + 1], row=row)
+        if before and whole.startswith(before) and whole.startswith(through) and len(through) > len(before):
+            return len(before), self._without_white_end(whole, len(before), len(through))
+        marked = self.text((*messages[:index], replace(messages[index], content=MARK), *messages[index + 1 :]), row=row)
+        head, _, tail = marked.partition(MARK)
+        start = len(commonprefix((head, whole)))
+        end = max(start, len(whole) - len(commonprefix((tail[::-1], whole[start:][::-1]))))
+        if before and whole.startswith(before):
+            start = len(before)
+        return start, end + (len(self.end_of_turn) if whole.startswith(self.end_of_turn, end) else 0)
 
     def encode(self, conversation: Conversation) -> Sample:
         """The conversation as tokens; labels come from character offsets of the rendered text.
@@ -173,19 +188,24 @@ def make_template(tokenizer: Any, config: ExperimentConfig) -> Template:
         only_last_answer=settings.only_last_answer,
         stop_texts=tuple(dict.fromkeys(text for text in (*stops, *extra) if text.strip())),
         pad_id=int(pad),
-        _special=frozenset(tokenizer.all_special_tokens),
     )
-    object.__setattr__(template, "stop_ids", _stop_ids(template))
-    return template
+    special = {*tokenizer.all_special_tokens, *(str(token) for token in tokenizer.added_tokens_decoder.values())}
+    template = replace(template, _special=frozenset(text for text in special if text.strip()))
+    end = _end_of_turn(template)
+    return replace(template, end_of_turn=end, stop_ids=_stop_ids(template, end))
 
 
-def _stop_ids(template: Template) -> tuple[int, ...]:
-    """The end-of-text token, and the token that the template puts behind an answer."""
-    found = [] if template.tokenizer.eos_token_id is None else [int(template.tokenizer.eos_token_id)]
-    special = set(template.tokenizer.all_special_ids) | set(getattr(template.tokenizer, "added_tokens_decoder", {}))
-    text, spans = template.learned_spans(PROBE)
-    if spans:
-        tail = template.tokenizer(text[spans[-1][0] : spans[-1][1]], add_special_tokens=False)["input_ids"]
-        if tail and tail[-1] in special:
-            found.append(int(tail[-1]))
-    return tuple(dict.fromkeys(found))
+def _end_of_turn(template: Template) -> str:
+    """What follows an answer at the end of a conversation, without white space behind its special token."""
+    text = template.text(PROBE)
+    start = text.find(MARK) + len(MARK)
+    return text[start : template._without_white_end(text, start, len(text))] if start >= len(MARK) else ""
+
+
+def _stop_ids(template: Template, end_of_turn: str) -> tuple[int, ...]:
+    """The end-of-text token, and the special token that the template puts behind an answer."""
+    tokenizer = template.tokenizer
+    found = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+    tail = tokenizer(end_of_turn, add_special_tokens=False)["input_ids"] if end_of_turn else []
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    return tuple(dict.fromkeys([*found, *[int(token) for token in tail if token in special][:1]]))

@@ -59,7 +59,7 @@ def test_a_backbone_without_a_template_gets_the_markers_of_the_settings() -> Non
 
 
 def test_markers_hold_quotes_line_breaks_and_braces_as_typed() -> None:
-    odd = "\n{{ 'x' }} \"quoted\"\\ "
+    odd = "\n{{ 'x' }} \"quoted\"\\ é 😀 "
     template = made(**{"dataset.chat_template": "markers", "dataset.text_prompt_start": odd})
     assert template.text(EXCHANGE[:1]) == f"{odd}How many?<|end|>"
 
