@@ -1,23 +1,242 @@
-"""The settings of a new experiment."""
+"""The settings of a new experiment: what matters first, all others by section, and a start."""
 
-from collections.abc import Sequence
+from typing import Any
 
-from llm_studio.ui import build
-from llm_studio.ui.page import Card, Context, Page
+from llm_studio.actions import experiments as actions
+from llm_studio.actions.devices import choose_device
+from llm_studio.config import BackboneFacts, Estimate, ExperimentConfig, Finding, check, estimate, flatten, to_yaml
+from llm_studio.data.connectors.local import allowed_folders
+from llm_studio.data.statistics import load as load_statistics
+from llm_studio.errors import UserError
+from llm_studio.modeling.backbones import list_backbones
+from llm_studio.store import DatasetRecord
+from llm_studio.ui import form
+from llm_studio.ui.page import Context, Crumb, Event, Outcome, Page, download, go, stay
+from llm_studio.ui.pages import new_state, new_yaml
+from llm_studio.ui.pages.new_backbone import LOOKUPS, Looked
+from llm_studio.ui.pages.new_cards import Data, cards
+from llm_studio.ui.pages.new_state import Chosen
+
+BYTES_PER_TOKEN = 4
+TEMPLATE_TOKENS = 12  # what a chat template adds to one exchange
 
 
-def load(ctx: Context, args: tuple[str, ...]) -> None:
-    """Nothing to read yet."""
-
-
-def cards(data: None) -> Sequence[Card]:
-    """A title and what to do next."""
-    return (
-        build.header("New experiment"),
-        build.form(
-            "main", "empty_page", build.empty("An experiment needs a data set first.", "Import data", "#import")
-        ),
+def load(ctx: Context, args: tuple[str, ...]) -> Data:
+    """Reads the draft, and what is known of its data set and backbone."""
+    datasets = tuple(ctx.store.datasets.list())
+    if not datasets:
+        return Data()
+    origin = ctx.query.get("from", "")
+    if new_state.begin(ctx, origin) and origin:
+        source = actions.new_from(ctx.store, origin)
+        new_state.take_over(ctx, flatten(source), name=source.experiment_name)
+    dataset = chosen_dataset(datasets, args)
+    chosen, looked = chosen_now(ctx, dataset)
+    device, findings = device_of(chosen.config)
+    facts = looked.facts
+    if dataset is not None:
+        findings += check(
+            chosen.config,
+            train_rows=dataset.train_rows,
+            validation_rows=dataset.validation_rows,
+            device=device,
+            context_length=facts.context_length if facts else None,
+        )
+    else:
+        what = "The data set of this address is gone." if args else "No data set is chosen."
+        findings += (Finding("error", "dataset_id", what, "Choose a data set."),)
+    source_record = ctx.store.experiments.find(origin) if origin else None
+    return Data(
+        datasets=datasets,
+        chosen=chosen,
+        dataset=dataset,
+        backbones=list_backbones(allowed_folders(ctx.store)),
+        looked=looked,
+        findings=findings,
+        estimate=estimated(ctx, chosen.config, facts, dataset, device) if facts and dataset else None,
+        memory_bytes=ctx.status.memory_total_bytes,
+        device=device,
+        origin_name=source_record.name if source_record else "",
     )
 
 
-PAGE = Page(route="new", title="New experiment", section="experiments", load=load, cards=cards)
+def chosen_dataset(datasets: tuple[DatasetRecord, ...], args: tuple[str, ...]) -> DatasetRecord | None:
+    """The data set of the address; without one, the newest."""
+    if not args:
+        return max(datasets, key=lambda record: record.created_at)
+    return next((record for record in datasets if record.id == args[0]), None)
+
+
+def chosen_now(ctx: Context, dataset: DatasetRecord | None) -> tuple[Chosen, Looked]:
+    """The draft, with the settings that the backbone recommends, and what is known of the backbone."""
+    dataset_id = dataset.id if dataset else ""
+    chosen = new_state.read(ctx, dataset_id)
+    looked = LOOKUPS.ask(ctx.store, chosen.config)
+    if looked.facts and looked.facts.recommended:
+        chosen = new_state.read(ctx, dataset_id, looked.facts.recommended)
+    return chosen, looked
+
+
+def device_of(config: ExperimentConfig) -> tuple[str, tuple[Finding, ...]]:
+    """The device that the config means, or what is wrong with it."""
+    try:
+        return choose_device(config.environment.gpus), ()
+    except UserError as error:
+        return "cpu", (Finding("error", "environment.gpus", error.what, error.fix),)
+
+
+def estimated(
+    ctx: Context, config: ExperimentConfig, facts: BackboneFacts, dataset: DatasetRecord, device: str
+) -> Estimate:
+    """Memory and time, from the lengths that were counted, or from the size of the file."""
+    statistics = load_statistics(ctx.home.dataset(dataset.id))
+    if statistics is not None:
+        tokens = statistics.conversation_tokens.mean + TEMPLATE_TOKENS
+    else:
+        tokens = dataset.size_bytes / max(1, dataset.row_count) / BYTES_PER_TOKEN + TEMPLATE_TOKENS
+    return estimate(
+        config,
+        facts=facts,
+        train_rows=dataset.train_rows,
+        validation_rows=dataset.validation_rows,
+        mean_tokens=min(tokens, config.tokenizer.max_length),
+        device=device,
+    )
+
+
+def refresh_seconds(data: Data) -> float | None:
+    """Only a look-up goes on by itself."""
+    return 0.3 if data.looked.pending and data.chosen else None
+
+
+def set_field(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome | None:
+    """Another data set has an address of its own; every other change is read by `load`."""
+    if event.argument != "dataset_id":
+        return None
+    wanted = str(ctx.draft.pop(f"{form.SET}/dataset_id", "") or "")
+    if not wanted or wanted == (args[0] if args else ""):
+        return None
+    new_state.read(ctx, wanted)
+    new_state.carry(ctx, wanted)
+    return go(address(ctx, wanted))
+
+
+def address(ctx: Context, dataset_id: str) -> str:
+    """This page for a data set, still beginning from the same experiment."""
+    origin = ctx.query.get("from", "")
+    return f"#new/{dataset_id}?from={origin}" if origin else f"#new/{dataset_id}"
+
+
+def reset(ctx: Context, args: tuple[str, ...], event: Event) -> None:
+    """Takes one change back."""
+    now(ctx, args)
+    new_state.reset(ctx, event.argument)
+
+
+def reset_all(ctx: Context, args: tuple[str, ...], event: Event) -> None:
+    """Takes all changes back."""
+    now(ctx, args)
+    new_state.reset(ctx)
+
+
+def set_level(ctx: Context, args: tuple[str, ...], event: Event) -> None:
+    """Remembers the level for the next experiment."""
+    if ctx.draft.get("level") in form.LEVELS:
+        ctx.preferences.set("level", ctx.draft["level"])
+
+
+def look_again(ctx: Context, args: tuple[str, ...], event: Event) -> None:
+    """Asks for the backbone anew."""
+    LOOKUPS.forget()
+
+
+def now(ctx: Context, args: tuple[str, ...]) -> tuple[Chosen, Looked]:
+    """The draft with what came with this press of a button."""
+    datasets = tuple(ctx.store.datasets.list())
+    return chosen_now(ctx, chosen_dataset(datasets, args) if datasets else None)
+
+
+def open_yaml(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Shows the settings as YAML."""
+    return new_yaml.open_panel(now(ctx, args)[0].config)
+
+
+def yaml_download(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Hands the settings out as a file."""
+    config = now(ctx, args)[0].config
+    path = ctx.home.run / "new_experiment.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_yaml(config), encoding="utf-8")
+    return download(path, f"{file_name(config.experiment_name)}.yaml")
+
+
+def file_name(name: str) -> str:
+    """A name that every file system takes."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name) or "experiment"
+
+
+def use_yaml(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Takes the settings of a YAML over and lists what became of its lines."""
+    now(ctx, args)
+    yaml, name = new_yaml.brought(ctx.home, ctx.draft)
+    loaded, report = new_yaml.read(yaml, name)
+    new_state.take_over(ctx, loaded.changes)
+    ctx.draft[new_state.REPORT] = report
+    return Outcome(message="The settings were taken over.", closes=True)
+
+
+def hide_report(ctx: Context, args: tuple[str, ...], event: Event) -> None:
+    """The list of a YAML's lines was read."""
+    ctx.draft.pop(new_state.REPORT, None)
+
+
+def start(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Queues the experiment and opens it."""
+    chosen, looked = now(ctx, args)
+    refuse(chosen, looked)
+    record = actions.start_experiment(ctx.store, chosen.config)
+    ctx.draft.clear()
+    return go(f"#experiment/{record.id}")
+
+
+def refuse(chosen: Chosen, looked: Looked) -> None:
+    """For a start: everything that was entered has to be a value.
+
+    Raises:
+        UserError: all wrong values at once, or what is wrong with the backbone.
+    """
+    problems: list[Any] = list(chosen.form.problems.values())
+    if problems:
+        raise UserError(
+            " ".join(problem.what for problem in problems),
+            where=", ".join(problem.path for problem in problems),
+            fix=" ".join(problem.fix for problem in problems),
+        )
+    if looked.problem is not None:
+        raise looked.problem
+
+
+PAGE = Page(
+    route="new",
+    title="New experiment",
+    section="experiments",
+    load=load,
+    cards=cards,
+    refresh_seconds=refresh_seconds,
+    keeps_draft=True,
+    crumbs=lambda data: [Crumb("Experiments", "#experiments"), Crumb("New experiment")],
+    actions={
+        form.SET: set_field,
+        form.RESET: reset,
+        "reset_all": reset_all,
+        "preset": lambda ctx, args, event: stay(),
+        "level": set_level,
+        "search": lambda ctx, args, event: stay(),
+        "look_again": look_again,
+        "yaml": open_yaml,
+        "yaml_download": yaml_download,
+        "use_yaml": use_yaml,
+        "hide_report": hide_report,
+        "start": start,
+    },
+)

@@ -1,0 +1,375 @@
+"""Draws the page of a new experiment: bar, findings, the settings that matter first, and all others by section."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from h2o_wave import ui
+
+from llm_studio.config import PRESETS, Estimate, Finding, all_settings, settings_by_path
+from llm_studio.errors import UserError
+from llm_studio.modeling.backbones import Backbone
+from llm_studio.store import DatasetRecord
+from llm_studio.ui import build, form, text, words
+from llm_studio.ui.page import Card
+from llm_studio.ui.pages.new_backbone import Looked
+from llm_studio.ui.pages.new_state import Chosen
+
+IN_THE_BAR = ("experiment_name",)
+FIRST = (
+    "dataset_id", "llm_backbone", "training.epochs", "training.learning_rate", "training.batch_size",
+    "tokenizer.max_length",
+)  # fmt: skip
+SECTIONS = {
+    "general": ("General", "What kind of task it is."),
+    "dataset": ("Text of the conversations", "Template and learned text. Columns and split belong to the data set."),
+    "tokenizer": ("Tokens", "How text becomes tokens."),
+    "architecture": ("Backbone in memory", "Number type and memory of the pretrained model."),
+    "training": ("Training", "Optimiser, schedule, LoRA, checkpoints and evaluations."),
+    "augmentation": ("Augmentation", "Noise that makes training harder; all off by default."),
+    "prediction": ("Answers and scores", "How answers are generated and scored at each evaluation."),
+    "environment": ("Environment", "Device, seed, precision and what may be downloaded."),
+    "logging": ("Logging", "What is recorded, and where."),
+}
+PROBLEM_TYPES = {"causal_lm": "Causal language modelling (chat, instructions)"}
+
+
+NOT_LOOKED = Looked()
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the page shows. chosen None: there is no data set yet. address: of the page, with its query."""
+
+    datasets: Sequence[DatasetRecord] = ()
+    chosen: Chosen | None = None
+    dataset: DatasetRecord | None = None
+    backbones: Sequence[Backbone] = ()
+    looked: Looked = NOT_LOOKED
+    findings: Sequence[Finding] = ()
+    estimate: Estimate | None = None
+    memory_bytes: int = 0
+    device: str = "cpu"
+    origin_name: str = ""
+
+
+def cards(data: Data) -> Iterator[Card]:
+    """The whole page."""
+    if data.chosen is None:
+        yield from empty_cards()
+        return
+    infos = settings_by_path()
+    chosen = data.chosen
+    shown = form.shown_paths(infos, chosen.form, level=chosen.level, search=chosen.search, always=FIRST)
+    yield bar_card(data, chosen)
+    yield choices_card(data, chosen, len(shown))
+    yield from finding_cards(data, chosen)
+    yield sections_card(data, chosen, shown)
+    if shown & set(FIRST):
+        yield first_card(data, chosen, shown)
+    for name in SECTIONS:
+        paths = [path for path, info in infos.items() if info.section == name and path not in (*FIRST, *IN_THE_BAR)]
+        if shown & set(paths):
+            yield section_card(name, paths, chosen, shown)
+    if not chosen.search.strip():
+        yield dataset_card(data)
+
+
+def empty_cards() -> Iterator[Card]:
+    """There is nothing to learn from yet."""
+    yield build.header("New experiment")
+    said = (
+        "An experiment teaches a model from rows of prompts and answers. Import a file of your own, or one of the "
+        "bundled samples: that takes a minute."
+    )
+    yield build.form("main", "empty_page", build.empty(said, "Import data", "#import"))
+
+
+def bar_card(data: Data, chosen: Chosen) -> Card:
+    """Title, estimate, YAML and Start; stays in sight while the settings scroll."""
+    errors = len(chosen.form.problems) + sum(finding.level == "error" for finding in data.findings)
+    errors += data.looked.problem is not None
+    wrong = build.status_tag("failed", words.plural(errors, "error")) if errors else ""
+    subtitle = f'<p class="ls-subtitle">New from {text.markup(data.origin_name)}</p>' if data.origin_name else ""
+    title = f'<h1 class="ls-title">New experiment{wrong}</h1>{subtitle}'
+    items = [
+        ui.markup(name="page_title", content=title),
+        ui.inline(
+            justify="end",
+            items=[
+                ui.markup(name="estimate", content=estimate_markup(data)),
+                build.button("yaml", "YAML"),
+                build.primary("start", "Start"),
+            ],
+        ),
+    ]
+    return Card("top", "new_bar", ui.form_card(box="", items=[ui.inline(items=items, justify="between")]))
+
+
+def estimate_markup(data: Data) -> str:
+    """Time and memory, called what they are; the reasoning on hover."""
+    if data.estimate is None:
+        return '<p class="ls-estimate">Estimate: –</p>'
+    reasons = text.markup("\n".join(["An estimate by arithmetic, not measured.", *data.estimate.reasons]))
+    own = f" of {words.size(data.memory_bytes)}" if data.memory_bytes else ""
+    device = "GPU" if data.device.startswith("cuda") else "CPU"
+    time = text.markup(words.about(data.estimate.seconds))
+    return (
+        f'<p class="ls-estimate" title="{reasons}">Estimate: <b>{time}</b> · '
+        f"<b>{text.markup(words.size(data.estimate.memory_bytes))}</b>{text.markup(own)} memory · {device}</p>"
+    )
+
+
+def choices_card(data: Data, chosen: Chosen, count: int) -> Card:
+    """Name, preset, level and search."""
+    infos = settings_by_path()
+    name = infos["experiment_name"]
+    every = sum(1 for info in infos.values() if info.path not in IN_THE_BAR)
+    helps = " ".join(f"{preset.title}: {preset.help}" for preset in PRESETS.values())
+    items = [
+        ui.textbox(
+            name=f"{form.SET}/experiment_name",
+            label="Name",
+            value=str(chosen.form.entered.get("experiment_name", chosen.form.base["experiment_name"])),
+            tooltip=name.help,
+            error=form.problem_words(problem) if (problem := chosen.form.problems.get("experiment_name")) else None,
+            trigger=True,
+        ),
+        ui.dropdown(
+            name="preset",
+            label="Preset",
+            value=chosen.preset,
+            choices=[ui.choice(key, preset.title) for key, preset in PRESETS.items()],
+            tooltip=f"{helps} Your own changes stay.",
+            trigger=True,
+        ),
+        ui.dropdown(
+            name="level",
+            label="Settings shown",
+            value=chosen.level,
+            choices=[ui.choice(level, level.capitalize()) for level in form.LEVELS],
+            tooltip="Basic shows the few that matter, Expert shows all. What you changed is always shown.",
+            trigger=True,
+        ),
+        ui.textbox(
+            name="search",
+            label=f"Search {every} settings",
+            value=chosen.search,
+            placeholder="lora, seed, memory",
+            icon="Search",
+            tooltip="Finds settings of every level by name, title and description.",
+            trigger=True,
+        ),
+    ]
+    card = [ui.inline(items=items, align="start")]
+    return Card("top", "new_choices", ui.form_card(box="", items=card))
+
+
+def finding_cards(data: Data, chosen: Chosen) -> Iterator[Card]:
+    """What stands in the way of a start, what is doubtful, and what a YAML file brought."""
+    infos = settings_by_path()
+    bars = []
+    for path, problem in chosen.form.problems.items():
+        bars.append(build.finding_bar("error", problem.what, where=infos[path].title, fix=problem.fix))
+    if data.looked.problem is not None:
+        bars.append(problem_bar(data.looked.problem))
+    for finding in data.findings:
+        title = infos[finding.path].title if finding.path in infos else finding.path
+        bars.append(build.finding_bar(finding.level, finding.what, where=title, fix=finding.fix))
+    if bars:
+        yield build.form("top", "findings", [*bars])
+    if chosen.report:
+        yield build.form("top", "yaml_report", report_items(chosen.report))
+
+
+def problem_bar(problem: UserError) -> Any:
+    """What is wrong with the backbone."""
+    return build.finding_bar("error", problem.what, where="Backbone", fix=problem.fix)
+
+
+def report_items(report: Any) -> list[Any]:
+    """What became of the lines of a YAML file."""
+    parts = []
+    titles = {
+        "taken": "taken over",
+        "renamed": "renamed",
+        "replaced": "replaced by our own value",
+        "unknown": "unknown here",
+    }
+    for key, title in titles.items():
+        lines = report.get(key, ())
+        if lines:
+            rows = "".join(f"<li>{text.markup(line)}</li>" for line in lines)
+            opened = " open" if key in ("replaced", "unknown") and len(lines) <= 8 else ""
+            parts.append(
+                f'<details class="ls-details"{opened}><summary>{words.plural(len(lines), "line")} {title}</summary>'
+                f'<ul class="ls-lines">{rows}</ul></details>'
+            )
+    name = report.get("name") or "the YAML text"
+    return [
+        build.row(
+            build.heading(
+                f"What came from {name}", hint="Nothing was refused; what is missing here has its own value."
+            ),
+            build.button("hide_report", "Hide"),
+            justify="between",
+        ),
+        ui.markup(name="report_lines", content="".join(parts)),
+    ]
+
+
+def sections_card(data: Data, chosen: Chosen, shown: set[str]) -> Card:
+    """The list of sections beside the settings; each jumps there."""
+    infos = settings_by_path()
+    entries = [("section_first", "First choices", sum(path in shown for path in FIRST))]
+    for name, (title, _) in SECTIONS.items():
+        count = sum(infos[path].section == name and path not in (*FIRST, *IN_THE_BAR) for path in shown)
+        entries.append((f"section_{name}", title, count))
+    if not chosen.search.strip():
+        entries.append(("section_data", "Data set", 0))
+    parts = []
+    for target, title, count in entries:
+        if count or target == "section_data":
+            number = f'<span class="ls-quiet">{count}</span>' if count else ""
+            parts.append(
+                f'<button type="button" class="ls-jump" data-jump="{target}">{text.markup(title)}{number}</button>'
+            )
+    if not shown:
+        parts.append('<p class="ls-hint">No setting matches the search.</p>')
+    changed = [path for path in chosen.form.entered if path not in ("experiment_name", "dataset_id", "llm_backbone")]
+    items = [
+        ui.markup(name="section_list", content=f'<nav class="ls-jumps" aria-label="Sections">{"".join(parts)}</nav>'),
+        ui.button(
+            name="reset_all",
+            label=f"Reset {words.plural(len(changed), 'change')}",
+            visible=bool(changed),
+            tooltip="All settings go back to what preset and backbone give.",
+        ),
+    ]
+    return build.form("side", "new_sections", items)
+
+
+def first_card(data: Data, chosen: Chosen, shown: set[str]) -> Card:
+    """The few settings that matter first."""
+    infos = settings_by_path()
+    own = {
+        "dataset_id": dataset_field(data, "dataset_id" in shown),
+        "llm_backbone": backbone_field(data, chosen, shown),
+    }
+    fields = [form.cell(infos[path], chosen.form, visible=path in shown, control=own.get(path)) for path in FIRST]
+    known = data.looked.sentence or ("Looking the backbone up …" if data.looked.pending else "")
+    heading = build.heading(
+        "First choices", hint="Everything else has a value that fits. Press Start when this looks right."
+    )
+    note = ui.inline(
+        items=[
+            ui.markup(
+                name="backbone_facts", content=f'<p class="ls-hint">{text.markup(known)}</p>', visible=bool(known)
+            ),
+            ui.button(
+                name="look_again",
+                label="Look the backbone up again",
+                link=True,
+                visible=data.looked.problem is not None,
+            ),
+        ]
+    )
+    return build.form("main", "section_first", [heading, note, *fields])
+
+
+def dataset_field(data: Data, visible: bool) -> Any:
+    """The dropdown of data sets."""
+    info = settings_by_path()["dataset_id"]
+    choices = [
+        ui.choice(record.id, f"{record.name} ({words.count(record.row_count)} rows)") for record in data.datasets
+    ]
+    return ui.dropdown(
+        name=f"{form.SET}/dataset_id",
+        label=info.title,
+        value=data.dataset.id if data.dataset else "",
+        placeholder="Choose a data set",
+        choices=choices,
+        tooltip=info.help,
+        trigger=True,
+        visible=visible,
+        popup="never",
+    )
+
+
+def backbone_field(data: Data, chosen: Chosen, shown: set[str]) -> Any:
+    """The list of backbones, where any name may be typed."""
+    info = settings_by_path()["llm_backbone"]
+    value = str(chosen.form.values["llm_backbone"])
+    names = [backbone.name for backbone in data.backbones]
+    return ui.combobox(
+        name=f"{form.SET}/llm_backbone",
+        label=info.title,
+        value=value,
+        placeholder="starter, a folder, or owner/name of the Hub",
+        choices=names if value in names else [*names, value],
+        error=data.looked.problem.what if data.looked.problem else None,
+        tooltip=f"{info.help} Type a name and press Enter.",
+        trigger=True,
+        visible="llm_backbone" in shown,
+    )
+
+
+def section_card(name: str, paths: Sequence[str], chosen: Chosen, shown: set[str]) -> Card:
+    """All settings of a section, in groups; those not shown are there and hidden."""
+    infos = settings_by_path()
+    title, hint = SECTIONS[name]
+    items: list[Any] = [build.heading(title, hint=hint)]
+    groups = list(dict.fromkeys(infos[path].group for path in paths))
+    for group in sorted(groups, key=bool):
+        members = [path for path in paths if infos[path].group == group]
+        if group:
+            visible = any(path in shown for path in members)
+            content = f'<h3 class="ls-group">{text.markup(group)}</h3>'
+            items.append(ui.markup(name=f"group/{name}/{group}", content=content, visible=visible))
+        for path in members:
+            control = problem_type_field(path in shown) if path == "problem_type" else None
+            items.append(form.cell(infos[path], chosen.form, visible=path in shown, control=control))
+    return build.form("main", f"section_{name}", items)
+
+
+def problem_type_field(visible: bool) -> Any:
+    """The kinds of task, in words."""
+    info = settings_by_path()["problem_type"]
+    return ui.dropdown(
+        name=f"{form.SET}/problem_type",
+        label=info.title,
+        value="causal_lm",
+        choices=[ui.choice(name, PROBLEM_TYPES.get(name, name)) for name in info.choices],
+        tooltip=info.help,
+        trigger=True,
+        visible=visible,
+    )
+
+
+def dataset_card(data: Data) -> Card:
+    """The settings of the data set, to read only."""
+    items: list[Any] = [build.heading("Data set", hint="Set on the data set's own page; an experiment records them.")]
+    record = data.dataset
+    if record is None:
+        return build.form("main", "section_data", [*items, build.paragraph("No data set is chosen.", quiet=True)])
+    split = f"{words.count(record.train_rows)} to learn from, {words.count(record.validation_rows)} held out"
+    pairs = [("Rows", split)]
+    for info in all_settings():
+        if (
+            info.scope == "dataset"
+            and info.status == "ready"
+            and record.settings.get(info.name) not in ("", None, [], ())
+        ):
+            pairs.append((info.title, dataset_value(record.settings[info.name])))
+    items += [
+        build.line("data_link", text.link(f"Open {record.name}", f"#dataset/{record.id}")),
+        build.pairs("data_settings", pairs),
+    ]
+    return build.form("main", "section_data", items)
+
+
+def dataset_value(value: Any) -> str:
+    """A setting of a data set in words."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return repr(value) if isinstance(value, str) and value != value.strip() else str(value)
