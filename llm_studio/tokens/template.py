@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from os.path import commonprefix
 from typing import Any, Literal
 
 from jinja2 import TemplateError
@@ -103,8 +102,8 @@ class Template:
             return len(before), self._without_white_end(whole, len(before), len(through))
         marked = self.text((*messages[:index], replace(messages[index], content=MARK), *messages[index + 1 :]), row=row)
         head, _, tail = marked.partition(MARK)
-        start = len(commonprefix((head, whole)))
-        end = max(start, len(whole) - len(commonprefix((tail[::-1], whole[start:][::-1]))))
+        start = common_length(head, whole)
+        end = len(whole) - common_length(tail[::-1], whole[start:][::-1])
         if before and whole.startswith(before):
             start = len(before)
         return start, end + (len(self.end_of_turn) if whole.startswith(self.end_of_turn, end) else 0)
@@ -148,6 +147,12 @@ def answer_labels(ids: Sequence[int], offsets: Sequence[Span], spans: Sequence[S
     return labels
 
 
+def common_length(one: str, other: str) -> int:
+    """How many characters two texts have in common at their beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (left, right) in pairs if left != right), min(len(one), len(other)))
+
+
 def _never_first(labels: Sequence[int]) -> tuple[int, ...]:
     return (IGNORE_INDEX, *labels[1:]) if labels else ()
 
@@ -165,15 +170,18 @@ def make_template(tokenizer: Any, config: ExperimentConfig) -> Template:
             fix="Choose a backbone that comes with a tokenizer.json.",
         )
     settings = config.dataset
-    if settings.chat_template == "markers" or not tokenizer.chat_template:
+    own = tokenizer.chat_template
+    first = tokenizer("a")["input_ids"][:1]
+    bos = tokenizer.bos_token if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else ""
+    markers = markers_template(settings, eos_token=tokenizer.eos_token or "", bos_token=bos or "")
+    if settings.chat_template == "markers" or not own or own == markers:  # a checkpoint's tokenizer has them already
         source: Literal["backbone", "markers"] = "markers"
-        reason = "the settings ask for it" if tokenizer.chat_template else "the backbone brings no chat template"
-        first = tokenizer("a")["input_ids"][:1]
-        bos = tokenizer.bos_token if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else ""
-        tokenizer.chat_template = markers_template(settings, eos_token=tokenizer.eos_token or "", bos_token=bos or "")
+        asked = settings.chat_template == "markers"
+        reason = "the settings ask for them" if asked else "the backbone brings no chat template"
+        tokenizer.chat_template = markers
         stops = (settings.text_system_start, settings.text_prompt_start, settings.text_answer_separator)
     else:
-        source, reason, stops = "backbone", "it is the backbone's own", ("", "", "")
+        source, reason, stops = "backbone", "it brings one", ("", "", "")
     pad = next(
         (one for one in (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id) if one is not None), 0
     )

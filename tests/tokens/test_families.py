@@ -27,8 +27,8 @@ class Family:
 
 CHATML = Family(
     "ChatML",
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>"
+    "' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
     ("<|im_start|>", "<|im_end|>"),
     "one<|im_end|>two<|im_end|>",
     "<|im_end|>",
@@ -75,7 +75,8 @@ THINKING = Family(
     "{%- set ns.last = loop.index0 %}{%- endif %}{%- endfor %}{%- for message in messages %}"
     "{{- '<|im_start|>' + message.role + '\n' }}"
     "{%- if message.role == 'assistant' %}{%- set content = message.content %}{%- set reasoning = '' %}"
-    "{%- if '</think>' in content %}{%- set reasoning = content.split('</think>')[0].split('<think>')[-1].strip('\n') %}"
+    "{%- if '</think>' in content %}{%- set reasoning = content.split('</think>')[0] %}"
+    "{%- set reasoning = reasoning.split('<think>')[-1].strip('\n') %}"
     "{%- set content = content.split('</think>')[-1].lstrip('\n') %}{%- endif %}"
     "{%- if loop.index0 > ns.last %}{{- '<think>\n' + reasoning + '\n</think>\n\n' }}{%- endif %}{{- content }}"
     "{%- else %}{{- message.content }}{%- endif %}{{- '<|im_end|>\n' }}{%- endfor %}"

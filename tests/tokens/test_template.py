@@ -1,6 +1,7 @@
 """Learned spans: answers with their end of turn and nothing else, for templates of several kinds."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,15 @@ def test_a_backbone_without_a_template_gets_the_markers_of_the_settings() -> Non
     assert template.text(EXCHANGE[:1], add_generation_prompt=True) == "Q: How many?<|end|>A: "
     assert learned_text(template, *EXCHANGE) == "37 cups<|end|>"
     assert set(template.stop_texts) == {"<|system|>", "Q: ", "A: "}
+
+
+def test_a_tokenizer_that_was_saved_with_markers_is_read_back_as_one_with_markers(tmp_path: Path) -> None:
+    first = made(**{"dataset.chat_template": "markers"})
+    first.tokenizer.save_pretrained(tmp_path)
+    again = make_template(AutoTokenizer.from_pretrained(str(tmp_path)), make_config({}))
+    assert again.source == "markers"
+    assert again.stop_texts == first.stop_texts
+    assert again.encode(Conversation(0, EXCHANGE)) == first.encode(Conversation(0, EXCHANGE))
 
 
 def test_markers_hold_quotes_line_breaks_and_braces_as_typed() -> None:
