@@ -118,10 +118,9 @@ def data_items(record: ExperimentRecord, dataset: DatasetRecord | None) -> list[
         ("Rows held out", words.count(dataset.validation_rows)),
     ]
     for info in all_settings():
-        if info.scope == "dataset" and dataset.settings.get(info.name) not in (None, "", [], ()):
-            pairs.append(
-                (info.title, repr(value) if (value := dataset.settings[info.name]) == "\n\n" else shown_value(value))
-            )
+        value = dataset.settings.get(info.name)
+        if info.scope == "dataset" and value not in (None, "", [], ()):
+            pairs.append((info.title, shown_value(value).replace("\n", "↵")))
     items += [
         build.line("data_link", text.link(dataset.name, f"#dataset/{dataset.id}/rows")),
         build.pairs("data_settings", pairs),

@@ -96,6 +96,7 @@ def cards(data: Data) -> Iterator[Card]:
     if data.records:
         rows = [row(one, data) for one in data.records]
         items.append(table(TABLE, COLUMNS, rows, multiple=True, values=data.chosen, height=height(data)))
+        items.append(build.line("narrow_list", narrow(data)))
     else:
         items += build.empty(f"No experiment is {data.status}.", name="none_here")
     yield build.form("main", "list_card", items)
@@ -139,6 +140,29 @@ def row(record: ExperimentRecord, data: Data) -> Row:
             **cells,
         },
     )
+
+
+def narrow(data: Data) -> str:
+    """Markup of the same list for a telephone, where the table does not fit: a block per experiment."""
+    blocks = []
+    for record in data.records:
+        name = text.link(record.name, f"#experiment/{record.id}")
+        scores = " · ".join(
+            f"{say.TITLES[metric]} {say.score(metric, value)}"
+            for metric in say.METRICS
+            if isinstance(value := say.kept(record)[1].get(metric), int | float)
+        )
+        happens = [say.now(record, data.positions.get(record.id, 0))] if record.status in ("queued", "running") else []
+        if record.status == "running":
+            happens += [f"{100 * record.progress:.0f} %", say.left(record)]
+        if record.status == "failed":
+            happens = [" ".join(str((record.error or {}).get(part, "")) for part in ("what", "fix"))]
+        lines = (" · ".join(part for part in happens if part), scores)
+        said = "".join(f'<p class="ls-hint">{text.markup(line)}</p>' for line in lines if line)
+        blocks.append(
+            f'<div class="ls-block"><p class="ls-text">{name} {build.status_tag(record.status)}</p>{said}</div>'
+        )
+    return f'<div class="ls-narrow">{"".join(blocks)}</div>'
 
 
 def now_cell(record: ExperimentRecord, position: int) -> str:

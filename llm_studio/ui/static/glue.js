@@ -69,6 +69,14 @@
   // ---- clicks: actions of our own header, the skip link, second clicks --------------------------------------------------
 
   let lastButton = null, lastAt = 0
+  // A press on a row's menu must not choose the row too: the table would be drawn anew and the menu close again.
+  for (const kind of ['mousedown', 'click']) {
+    document.addEventListener(kind, (event) => {
+      const menu = event.target.closest?.('[data-test="commands"]')
+      if (menu) menu.setAttribute('data-selection-disabled', 'true')
+    }, true)
+  }
+
   document.addEventListener('click', (event) => {
     const target = event.target instanceof Element ? event.target : null
     if (!target) return
@@ -103,6 +111,17 @@
     const subject = (address) => (address.split('#')[1] || '').split('?')[0].split('/').slice(0, 2).join('/')
     if (subject(event.oldURL) === subject(event.newURL)) return
     for (let place = document.querySelector('[data-test="content"]'); place; place = place.parentElement) place.scrollTop = 0
+  })
+
+  // ---- new experiment: the section list jumps; addresses after "#" are pages, so links within a page cannot ------------
+
+  document.addEventListener('click', (event) => {
+    const jump = event.target instanceof Element ? event.target.closest('[data-jump]') : null
+    const place = jump && document.querySelector(`[data-test="${CSS.escape(jump.dataset.jump)}"]`)
+    if (!place) return
+    place.scrollIntoView({ block: 'start' })
+    place.tabIndex = -1
+    place.focus({ preventScroll: true })
   })
 
   // ---- text areas: a limit with words ---------------------------------------------------------------------------------
