@@ -39,9 +39,9 @@ class Stage:
 CURRICULUM = (
     Stage(32, 1.0, 2.5),
     Stage(64, 0.6, 3.0),
-    Stage(128, 0.25, 9.0),
-    Stage(256, 0.2, 6.0),
-    Stage(512, 0.2, 1.5),
+    Stage(128, 0.25, 8.5),
+    Stage(256, 0.2, 2.2),
+    Stage(512, 0.2, 0.8),
 )
 
 

@@ -4,6 +4,7 @@ A space is never part of a word's token, so a name is the same token after a spa
 model copies is one token, whatever stands around it.
 """
 
+import json
 import random
 import sys
 from pathlib import Path
@@ -66,6 +67,16 @@ def train(folder: Path, *, count: int = 30_000, seed: int = 7) -> PreTrainedToke
     fast.add_special_tokens({"additional_special_tokens": ["<|system|>", "<|user|>", "<|assistant|>"]})
     fast.chat_template = TEMPLATE
     fast.save_pretrained(folder)
+    config = {
+        "additional_special_tokens": ["<|system|>", "<|user|>", "<|assistant|>"],
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "<|end|>",
+        "model_max_length": CONTEXT,
+        "pad_token": "<|pad|>",
+        "padding_side": "left",
+        "tokenizer_class": "PreTrainedTokenizerFast",  # the name that transformers 4 knows too
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return fast
 
 
