@@ -32,7 +32,9 @@ def load(ctx: Context, record: ExperimentRecord) -> Body:
             content = file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return Body("", 0, False)
-    lines = [line.rsplit("\r", 1)[-1] for line in content.splitlines()]  # of a progress bar only its last state
+    lines = [
+        line.rstrip("\r").rsplit("\r", 1)[-1] for line in content.rstrip().split("\n")
+    ]  # of a progress bar only its end
     if size > MOST_BYTES:
         lines = lines[1:]  # the first one may be cut
     return Body("\n".join(lines[-MOST_LINES:]), size, size > MOST_BYTES or len(lines) > MOST_LINES)

@@ -24,7 +24,7 @@ def score(metric: str, value: Any) -> str:
     if metric == "exact_match":
         return words.percent(value, 0)
     if metric == "perplexity" and value >= 10:
-        return words.score(value, 1 if value < 1000 else 0)
+        return words.score(value, 1) if value < 1000 else words.short_count(value)
     return words.score(value, 1 if metric == "bleu" else 3)
 
 

@@ -1,0 +1,302 @@
+"""The pages of experiments without a browser: every state, every tab, what actions do, and that data stays inert."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from llm_studio.config import make_config, to_yaml
+from llm_studio.errors import UserError
+from llm_studio.store import DatasetRecord, ExperimentRecord, Home, Store
+from llm_studio.store.charts_db import ChartsDb
+from llm_studio.ui.diff import INPUTS, components
+from llm_studio.ui.page import Context, Event, Outcome, Page
+from llm_studio.ui.pages import compare, experiment, experiments
+
+HOSTILE = "<img src=x onerror=\"window.hacked=1\"> & 'quotes' `code`"
+BEFORE = {"step": 0, "rows": 100, "validation_loss": 3.5, "perplexity": 33.1, "bleu": 3.1, "exact_match": 0.0}
+BEST = {"step": 40, "rows": 100, "validation_loss": 0.8, "perplexity": 2.2, "bleu": 82.4, "exact_match": 0.55}
+LAST = {"step": 60, "rows": 100, "validation_loss": 0.9, "perplexity": 2.5, "bleu": 80.0, "exact_match": 0.5}
+FAILURE = {"what": "Out of memory.", "where": "log.txt", "fix": "Lower the batch size."}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(Home(tmp_path / "home"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def dataset(store: Store) -> DatasetRecord:
+    found = store.datasets.create(
+        name=f"stories {HOSTILE}"[:80], row_count=100, train_rows=80, validation_rows=20, fingerprint="f1",
+        settings={"layout": "instruction", "prompt_column": ["question"], "answer_column": HOSTILE},
+        source="starter", size_bytes=1,
+    )  # fmt: skip
+    store.home.dataset(found.id).mkdir()
+    return found
+
+
+def add(store: Store, dataset: DatasetRecord, name: str, status: str = "finished", **changes: Any) -> ExperimentRecord:
+    config = make_config({"experiment_name": name, "dataset_id": dataset.id, **changes})
+    record = store.experiments.create(
+        to_yaml(config), name=name, dataset_id=dataset.id, backbone="starter", problem_type="causal_lm", device="cpu"
+    )
+    if status == "queued":
+        return record
+    store.experiments.claim(record.id)
+    folder = store.home.experiment(record.id)
+    (folder / "log.txt").write_text(f"Loading {HOSTILE}\n")
+    charts = ChartsDb(folder)
+    charts.append("note", {"text": HOSTILE})
+    for step in range(1, 61):
+        charts.append("step", {"step": step, "epoch": step / 60, "loss": 1 / step, "tokens_per_second": 12473.0})
+    charts.append("evaluation", LAST)
+    charts.close()
+    (folder / "predictions").mkdir()
+    for step in (0, 60):
+        rows = [
+            {"row": row, "prompt": f"{row} {HOSTILE}", "target": HOSTILE, "output": HOSTILE if step else "",
+             "nll_nats": 3.0, "answer_tokens": 6, "bleu": float(row), "exact_match": row > 30}
+            for row in range(40)
+        ]  # fmt: skip
+        parquet.write_table(pa.Table.from_pylist(rows), folder / "predictions" / f"{step:08d}.parquet")
+    for name_ in ("best", "last"):
+        (folder / "checkpoints" / name_).mkdir(parents=True)
+        (folder / "checkpoints" / name_ / "adapter_config.json").write_text("{}")
+    if status == "stopped":
+        (folder / "checkpoints" / "resume").mkdir()
+    scores = {"before": BEFORE, "last": LAST, "best": BEST}
+    store.experiments.update(record.id, progress=0.42, eta_seconds=170.0, phase="Learning: step 60", scores=scores)
+    if status != "running":
+        store.experiments.finish(record.id, status, FAILURE if status == "failed" else None)  # type: ignore[arg-type]
+    return store.experiments.get(record.id)
+
+
+class Tab:
+    """One browser tab on one page."""
+
+    def __init__(self, store: Store, page: Page, *args: str, **query: str) -> None:
+        self.page = page
+        self.context = Context(store=store, home=store.home, route=page.route, args=args, query=query)
+
+    def dumps(self) -> list[dict[str, Any]]:
+        data = self.page.load(self.context, self.context.args)
+        cards = list(self.page.cards(data))
+        names = [card.name for card in cards]
+        assert len(set(names)) == len(names)
+        assert self.page.crumbs is None or self.page.crumbs(data)
+        seconds = self.page.refresh_seconds
+        assert seconds(data) if callable(seconds) else seconds
+        return [card.item.dump() for card in cards]
+
+    def text(self) -> str:
+        return json.dumps(self.dumps(), ensure_ascii=False)
+
+    def act(self, name: str, value: Any = True, kind: str = "click") -> Outcome | None:
+        head, _, argument = name.partition("/")
+        return self.page.actions[head](self.context, self.context.args, Event(head, argument, value, kind))
+
+
+def shown(outcome: Outcome | None) -> str:
+    assert outcome is not None
+    overlay = outcome.dialog or outcome.panel
+    assert overlay is not None
+    return json.dumps([item.dump() for item in overlay.items], ensure_ascii=False)
+
+
+STATES = ("queued", "running", "finished", "stopped", "failed")
+TABS = ("overview", "samples", "logs", "config", "files")
+
+
+def test_an_empty_list_says_what_to_do_first(store: Store, dataset: DatasetRecord) -> None:
+    assert "#new" in Tab(store, experiments.PAGE).text()
+    store.datasets.delete(dataset.id)
+    assert "#import" in Tab(store, experiments.PAGE).text()
+
+
+def test_the_list_shows_every_state_with_progress_scores_cause_and_fix(store: Store, dataset: DatasetRecord) -> None:
+    for status in STATES:
+        add(store, dataset, f"one {status}", status)
+    text = Tab(store, experiments.PAGE).text()
+    for words in (
+        "Next in the queue", "Learning: step 60", "about 3 min left", "Stopped at 42", "Out of memory", "Lower the",
+        "82\\\\.4", "untuned 3\\\\.1", "last 80\\\\.0", "55 %", "All 5",
+    ):  # fmt: skip
+        assert words in text, words
+    only = Tab(store, experiments.PAGE, status="failed").text()
+    assert "one failed" in only and "one running" not in only
+
+
+def test_two_chosen_experiments_can_be_compared_and_one_cannot(store: Store, dataset: DatasetRecord) -> None:
+    first, second = add(store, dataset, "first"), add(store, dataset, "second")
+    tab = Tab(store, experiments.PAGE)
+    tab.context.draft["experiments"] = [first.id]
+    with pytest.raises(UserError, match="Two experiments"):
+        tab.act("compare")
+    tab.context.draft["experiments"] = [first.id, second.id]
+    outcome = tab.act("compare")
+    assert outcome is not None and outcome.address == f"#compare/{first.id},{second.id}"
+    assert "2 experiments chosen" in tab.text()
+
+
+def test_deleting_several_asks_once_says_what_goes_and_refuses_a_running_one(
+    store: Store, dataset: DatasetRecord
+) -> None:
+    ended, running = add(store, dataset, "ended"), add(store, dataset, "live", "running")
+    store.chats.create(ended.id)
+    tab = Tab(store, experiments.PAGE)
+    with pytest.raises(UserError, match="live cannot be deleted while running"):
+        tab.act("ask_delete", value=running.id)
+    tab.context.draft["experiments"] = [ended.id]
+    asked = shown(tab.act("delete_chosen"))
+    assert "2 checkpoints, 2 sets of predictions, 1 chat" in asked and "cannot be undone" in asked
+    assert store.experiments.find(ended.id) is not None
+    tab.act(f"delete_now/{ended.id}")
+    assert store.experiments.find(ended.id) is None and not store.home.experiment(ended.id).exists()
+    assert tab.context.draft["experiments"] == []
+
+
+@pytest.mark.parametrize("status", STATES)
+@pytest.mark.parametrize("tab", TABS)
+def test_every_tab_of_every_state_is_shown_with_inert_data(
+    store: Store, dataset: DatasetRecord, status: str, tab: str
+) -> None:
+    record = add(store, dataset, f"named {HOSTILE}"[:80], status)
+    one = Tab(store, experiment.PAGE, record.id, tab)
+    for dump in one.dumps():
+        for kind, properties in components(dump):
+            if kind == "markup":
+                assert "<img" not in properties["content"]
+            if kind in INPUTS and kind != "table":
+                assert properties.get("tooltip"), properties.get("name")
+
+
+@pytest.mark.parametrize(
+    ("status", "button"),
+    [
+        ("queued", "stop/"),
+        ("running", "stop/"),
+        ("finished", "#chat/"),
+        ("stopped", "continue/"),
+        ("failed", "restart/"),
+    ],
+)
+def test_each_state_has_one_primary_action(store: Store, dataset: DatasetRecord, status: str, button: str) -> None:
+    record = add(store, dataset, "one", status)
+    header = Tab(store, experiment.PAGE, record.id).dumps()[0]
+    primary = [properties["name"] for kind, properties in components(header) if properties.get("primary")]
+    assert primary == [f"{button}{record.id}"]
+
+
+def test_the_overview_says_what_tuning_changed(store: Store, dataset: DatasetRecord) -> None:
+    record = add(store, dataset, "one")
+    text = Tab(store, experiment.PAGE, record.id).text()
+    assert "BLEU 3.1 → 82.4, exact match 0 % → 55 %, perplexity 33.1 → 2.200 on 100 held-out rows." in text
+    assert "12,473 tok/s" in text and "Best" in text and "step 40" in text
+
+
+def test_a_queued_experiment_says_its_place_and_what_will_come(store: Store, dataset: DatasetRecord) -> None:
+    add(store, dataset, "first", "queued")
+    second = add(store, dataset, "second", "queued")
+    text = Tab(store, experiment.PAGE, second.id).text()
+    assert "2nd in the queue" in text and "Scores appear here once it runs" in text
+
+
+def test_stopping_says_that_a_checkpoint_is_saved(store: Store, dataset: DatasetRecord) -> None:
+    record = add(store, dataset, "one", "running")
+    tab = Tab(store, experiment.PAGE, record.id)
+    outcome = tab.act(f"stop/{record.id}")
+    assert outcome is not None and "saves a checkpoint" in outcome.message
+    assert "Stopping: saves a checkpoint" in tab.text()
+
+
+def test_samples_are_paged_sorted_filtered_and_read_whole(store: Store, dataset: DatasetRecord) -> None:
+    record = add(store, dataset, "one")
+    tab = Tab(store, experiment.PAGE, record.id, "samples")
+    assert '"40"' in tab.text() or "All 40" in tab.text()
+    tab.act("samples", {"offset": 30}, "page_change")
+    assert tab.context.state["offset"] == 30
+    tab.act("samples", {"bleu": False}, "sort")
+    assert (tab.context.state["order"], tab.context.state["descending"], tab.context.state["offset"]) == (
+        "bleu",
+        True,
+        0,
+    )
+    whole = shown(tab.act("samples", ["7"]))
+    assert "7 &lt;img" in whole and "<img" not in whole and "nothing" in whole
+    wrong = Tab(store, experiment.PAGE, record.id, "samples", only="wrong")
+    page = wrong.page.load(wrong.context, wrong.context.args).body.page
+    assert (page.total, page.right) == (31, 9)
+
+
+def test_the_log_shows_its_end_and_hands_out_the_whole(store: Store, dataset: DatasetRecord) -> None:
+    record = add(store, dataset, "one")
+    path = store.home.experiment(record.id) / "log.txt"
+    path.write_text("".join(f"line {number}\n" for number in range(20_000)) + " 10%\r 50%\r100%\n")
+    tab = Tab(store, experiment.PAGE, record.id, "logs")
+    text = tab.text()
+    assert "line 19999" in text and "line 100\\n" not in text and "100%" in text and " 50%" not in text
+    outcome = tab.act(f"download_log/{record.id}")
+    assert outcome is not None and outcome.download is not None and outcome.download.path == path
+
+
+def test_the_config_shows_first_what_was_changed(store: Store, dataset: DatasetRecord) -> None:
+    record = add(store, dataset, "one", **{"training.lora_r": 32})
+    text = Tab(store, experiment.PAGE, record.id, "config").text()
+    assert "1 of " in text and "LoRA rank" in text and "read-only" in text
+    store.datasets.update(dataset.id, fingerprint="f2")
+    assert "were changed after this experiment" in Tab(store, experiment.PAGE, record.id, "config").text()
+    store.datasets.delete(dataset.id)
+    assert "was deleted" in Tab(store, experiment.PAGE, record.id, "config").text()
+
+
+def test_an_export_is_asked_for_followed_and_handed_out(store: Store, dataset: DatasetRecord) -> None:
+    record = add(store, dataset, "one")
+    tab = Tab(store, experiment.PAGE, record.id, "files")
+    with pytest.raises(UserError, match="not there"):
+        tab.act("download_adapter")
+    tab.act("export/adapter")
+    job = store.jobs.list(kind="export", subject=record.id)[0]
+    store.jobs.claim(job.id)
+    store.jobs.update(job.id, progress=0.5, message="Reading the weights")
+    assert "Reading the weights" in tab.text() and f"cancel_export/{job.id}" in tab.text()
+    path = store.home.experiment(record.id) / "export" / "adapter.zip"
+    path.parent.mkdir()
+    path.write_bytes(b"zip")
+    result = {"path": str(path), "size_bytes": 3, "equality": {"sentence": "The largest difference is 0."}}
+    store.jobs.finish(job.id, "done", result)
+    assert "Download 3 B" in tab.text() and "The largest difference is 0." in tab.text()
+    outcome = tab.act("download_adapter")
+    assert outcome is not None and outcome.download is not None and outcome.download.filename == "one adapter.zip"
+
+
+def test_wrong_addresses_say_what_is_wrong(store: Store, dataset: DatasetRecord) -> None:
+    for args in ((), ("nothing",), (add(store, dataset, "one").id, "pictures")):
+        with pytest.raises(UserError):
+            Tab(store, experiment.PAGE, *args).dumps()
+
+
+def test_compare_overlays_charts_and_shows_what_differs(store: Store, dataset: DatasetRecord) -> None:
+    first = add(store, dataset, f"first {HOSTILE}"[:80])
+    second = add(store, dataset, "second", **{"training.lora_r": 32})
+    tab = Tab(store, compare.PAGE, f"{first.id},{second.id}")
+    markup = [more["content"] for dump in tab.dumps() for kind, more in components(dump) if kind == "markup"]
+    assert not any("<img" in content for content in markup)
+    text = tab.text()
+    assert "LoRA rank" in text and "rows won" in text and "40 equal" in text and "chart_loss" in text
+    for args in ((), (first.id,), (f"{first.id},gone",)):
+        assert "Choose two or more" in Tab(store, compare.PAGE, *args).text()
+
+
+def test_picking_other_experiments_is_another_address(store: Store, dataset: DatasetRecord) -> None:
+    first, second = add(store, dataset, "first"), add(store, dataset, "second")
+    tab = Tab(store, compare.PAGE)
+    tab.context.draft["picked"] = [second.id, first.id]
+    outcome = tab.act("picked")
+    assert outcome is not None and outcome.address == f"#compare/{second.id},{first.id}"
