@@ -42,11 +42,13 @@ def choose_device(wanted: str) -> Choice:
     )
 
 
-def choose_dtype(wanted: str, *, device: str, parameters: int) -> Choice:
+def choose_dtype(wanted: str, *, device: str, parameters: int, all_weights: bool = False) -> Choice:
     """ "auto" as a number type: 16 bits where the device computes them well, quantised only when it must be.
 
-    parameters: of the backbone, 0 when not known.
+    parameters: of the backbone, 0 when not known. all_weights: the weights themselves are trained, not an adapter.
     """
+    if all_weights and wanted in ("auto", "float16"):
+        return Choice("float32", "the weights themselves are trained, and 16 bits would round small steps away")
     if wanted != "auto":
         return Choice(wanted, "as set")
     if device == "cpu":

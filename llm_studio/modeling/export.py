@@ -13,6 +13,7 @@ from llm_studio.data.dataset import open_dataset
 from llm_studio.errors import UserError
 from llm_studio.modeling import merging
 from llm_studio.modeling.devices import BYTES
+from llm_studio.modeling.download import use_token
 from llm_studio.modeling.facts import read_json
 from llm_studio.modeling.loading import (
     CONFIG_FILE,
@@ -49,6 +50,7 @@ def run(home: Home, store: Store, job: JobRecord, report: Report) -> dict[str, A
         UserError: nothing to export, not enough disk, or the merged model does not answer as the tuned one.
     """
     record = store.experiments.get(str(job.params["experiment_id"]))
+    use_token(store.secrets.get("huggingface_token"))
     what = str(job.params["what"])
     target = home.experiment(record.id) / "export"
     target.mkdir(exist_ok=True)

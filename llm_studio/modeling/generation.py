@@ -1,5 +1,6 @@
 """Answers many prompts at once: sorted by length, padded on the left, ended by token ids and stop texts."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -65,6 +66,7 @@ def _generate_batch(
     model: Any, template: Template, prompts: Sequence[Sequence[int]], config: ExperimentConfig, stop: _Stop
 ) -> list[str]:
     prediction = config.prediction
+    prompts = [within_context(model, prompt, prediction.max_length_inference) for prompt in prompts]
     width = max(len(prompt) for prompt in prompts)
     ids = torch.tensor([[template.pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
@@ -93,7 +95,21 @@ def _generate_batch(
             stopping_criteria=StoppingCriteriaList([stop]),
             **drawn,
         )
-    return [str(text) for text in template.tokenizer.batch_decode(made[:, width:].tolist(), skip_special_tokens=True)]
+    answers = [until(answer, template.stop_ids) for answer in made[:, width:].tolist()]
+    return [str(text) for text in template.tokenizer.batch_decode(answers, skip_special_tokens=True)]
+
+
+def within_context(model: Any, prompt: Sequence[int], answer_tokens: int) -> Sequence[int]:
+    """The end of the prompt that leaves room for the answer; whole where the backbone names no limit."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if not limit or len(prompt) + answer_tokens <= limit:
+        return prompt
+    return prompt[-max(1, limit - answer_tokens) :]
+
+
+def until(ids: Sequence[int], stops: Sequence[int]) -> list[int]:
+    """The tokens before the first one that ends an answer, whether the tokenizer counts it as special or not."""
+    return list(itertools.takewhile(lambda token: token not in stops, ids))
 
 
 def cut_at(text: str, stops: Sequence[str]) -> str:

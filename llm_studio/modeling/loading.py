@@ -16,7 +16,7 @@ from llm_studio import starter
 from llm_studio.config import ExperimentConfig, from_yaml
 from llm_studio.errors import UserError
 from llm_studio.modeling.devices import DTYPES, Choice, choose_dtype
-from llm_studio.store import Home, Store
+from llm_studio.modeling.download import is_here
 from llm_studio.tokens.template import Template, make_template
 
 Report = Callable[[str], None]
@@ -57,12 +57,11 @@ def path_of(name: str) -> str:
 
 
 def hub_arguments(config: ExperimentConfig, name: str) -> dict[str, Any]:
-    """Revision, token and code permission for a backbone."""
-    local = Path(path_of(name)).is_dir()
+    """Revision and code permission for a backbone; the network is left alone when all is here."""
+    revision = config.environment.huggingface_branch
     found: dict[str, Any] = {"trust_remote_code": config.environment.trust_remote_code}
-    if not local:
-        found["revision"] = config.environment.huggingface_branch
-        found["token"] = Store.open(Home.default()).secrets.get("huggingface_token")
+    if not Path(path_of(name)).is_dir():
+        found |= {"revision": revision, "local_files_only": is_here(name, revision)}
     return found
 
 
@@ -89,7 +88,9 @@ def load_model(config: ExperimentConfig, *, device: str, parameters: int = 0) ->
     """
     quiet()
     name = config.llm_backbone
-    dtype = choose_dtype(config.architecture.backbone_dtype, device=device, parameters=parameters)
+    dtype = choose_dtype(
+        config.architecture.backbone_dtype, device=device, parameters=parameters, all_weights=not config.training.lora
+    )
     arguments: dict[str, Any] = hub_arguments(config, name) | {"device_map": {"": device}}
     if config.training.attention_implementation != "auto":
         arguments["attn_implementation"] = config.training.attention_implementation
@@ -100,15 +101,21 @@ def load_model(config: ExperimentConfig, *, device: str, parameters: int = 0) ->
         arguments["dtype"] = DTYPES[dtype.value]
     try:
         model = AutoModelForCausalLM.from_pretrained(path_of(name), **arguments)
-    except torch.cuda.OutOfMemoryError as error:
-        raise UserError(
-            f"{name} does not fit into the memory of {device} in {dtype.value}.",
-            where="architecture.backbone_dtype",
-            fix="Choose int8 or int4, or a smaller backbone.",
-        ) from error
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise UserError(
+                f"{name} does not fit into the memory of {device} in {dtype.value}.",
+                where="architecture.backbone_dtype",
+                fix="Choose int8 or int4, or a smaller backbone.",
+            ) from error
         raise _cannot_load("backbone", name, error) from error
     return model, dtype
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or in the machine."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
 
 def quantisation(dtype: str, device: str) -> BitsAndBytesConfig:
@@ -198,7 +205,9 @@ def checkpoint_of(folder: Path, which: str) -> Path:
 
 def _cannot_load(what: str, name: str, error: BaseException) -> UserError:
     reason = str(error).strip().split("\n")[0][:300] or type(error).__name__
-    if "trust_remote_code" in str(error):
+    if "flash" in reason.lower():
+        fix = "Set training.attention_implementation to auto."
+    elif "trust_remote_code" in str(error):
         fix = "Its code must run to load it: turn on environment.trust_remote_code if you trust its authors."
     else:
         fix = "Check the name and the connection, or choose another backbone."

@@ -15,6 +15,7 @@ from transformers.generation.streamers import BaseStreamer
 from llm_studio.data.types import Message
 from llm_studio.errors import UserError
 from llm_studio.modeling.devices import choose_device
+from llm_studio.modeling.download import use_token
 from llm_studio.modeling.loading import LoadedModel, load_backbone, load_experiment
 from llm_studio.modeling.sampling import Sampling
 from llm_studio.serving.stop_texts import StopTexts
@@ -69,6 +70,7 @@ class ChatEngine:
         """
         record = store.experiments.get(experiment_id)
         folder = store.home.experiment(experiment_id)
+        use_token(store.secrets.get("huggingface_token"))
         return cls(
             load_experiment(folder, which=which, device=choose_device(device).value, report=report), name=record.name
         )

@@ -68,10 +68,12 @@ def serve(store: Store, record: ServerRecord) -> None:
     report("Loading the libraries")
     import uvicorn
 
+    from llm_studio.modeling.download import use_token
     from llm_studio.serving.api import create
     from llm_studio.serving.engine import ChatEngine
 
     if record.experiment_id is None:
+        use_token(store.secrets.get("huggingface_token"))
         engine = ChatEngine.load_untouched(record.backbone, device=record.device, report=report)
     else:
         engine = ChatEngine.load(store, experiment_id=record.experiment_id, device=record.device, report=report)
