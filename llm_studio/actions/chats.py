@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llm_studio.actions.serving import checkpoint_folder
+from llm_studio.data.dataset import open_dataset
+from llm_studio.data.types import Conversation
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import list_backbones
 from llm_studio.modeling.sampling import Sampling
 from llm_studio.store import ChatRecord, ExperimentRecord, Store
 
 BACKBONE_MARK = "backbone:"
+LOOKED_AT = 50  # rows that say whether the model learned from several turns
 Variant = Literal["content", "untouched"]
 """The two answers a message may hold: of the chosen model, and of the same backbone before tuning."""
 
@@ -88,7 +91,7 @@ def _plain(name: str, title: str, device: str) -> Talker:
 
 @dataclass(frozen=True)
 class ChatSettings:
-    """How answers of a chat are made. turns: how many earlier turns the model reads, 0 for all of them."""
+    """How answers of a chat are made. turns: how many earlier turns the model reads; 0 makes each prompt stand alone."""
 
     sampling: Sampling
     system: str = ""
@@ -118,15 +121,30 @@ class ChatSettings:
 
 
 def default_settings(store: Store, talker: Talker) -> ChatSettings:
-    """What the experiment's own settings say, so that chat answers as its evaluation did."""
-    from llm_studio.config import from_yaml, make_config
+    """What the experiment's own settings say, so that chat answers as its evaluation did.
+
+    A model that learned from single turns is given each prompt alone: it has never seen a second one.
+    """
+    from llm_studio.config import ExperimentConfig, from_yaml
 
     if talker.experiment_id is None:
-        prediction = make_config({}).prediction
-    else:
-        text = (store.home.experiment(talker.experiment_id) / "config.yaml").read_text(encoding="utf-8")
-        prediction = from_yaml(text).config.prediction
-    return ChatSettings(sampling=Sampling.of(prediction), turns=prediction.num_history)
+        prediction = ExperimentConfig().prediction
+        return ChatSettings(sampling=Sampling.of(prediction), turns=prediction.num_history)
+    text = (store.home.experiment(talker.experiment_id) / "config.yaml").read_text(encoding="utf-8")
+    prediction = from_yaml(text).config.prediction
+    rows = held_out(store, talker, LOOKED_AT)
+    several = any(sum(message.role == "user" for message in row.messages) > 1 for row in rows)
+    system = next((row.messages[0].content for row in rows if row.messages[0].role == "system"), "")
+    turns = prediction.num_history if several or not rows else 0
+    return ChatSettings(sampling=Sampling.of(prediction), turns=turns, system=system)
+
+
+def held_out(store: Store, talker: Talker, limit: int) -> list[Conversation]:
+    """Rows that the model was not trained on; none for a plain backbone, or when the data set is gone."""
+    folder = store.home.dataset(talker.dataset_id) if talker.dataset_id else None
+    if folder is None or not folder.is_dir():
+        return []
+    return open_dataset(folder).conversations("validation", limit=limit)
 
 
 def read_settings(values: Mapping[str, Any], current: ChatSettings) -> ChatSettings:
@@ -195,7 +213,7 @@ def prompt_messages(
         answer = following.get(variant) if following.get("role") == "assistant" else None
         if message["role"] == "user" and answer:
             turns.append((message["content"], answer))
-    kept = turns[len(turns) - settings.turns :] if 0 < settings.turns < len(turns) else turns
+    kept = turns[max(0, len(turns) - settings.turns) :]
     system = [{"role": "system", "content": settings.system}] if settings.system else []
     history = [
         {"role": role, "content": text} for turn in kept for role, text in zip(("user", "assistant"), turn, strict=True)
