@@ -104,7 +104,12 @@ def compare(store: Store, ids: Sequence[str]) -> Comparison:
 
 def settings_of(store: Store, experiment_id: str) -> dict[str, Any]:
     """Every setting of an experiment by path, as its file has them; a setting of another version stays."""
-    document = yaml.safe_load(config_text(store, experiment_id)) or {}
+    return dict(_parsed(config_text(store, experiment_id)))
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str) -> dict[str, Any]:
+    document = yaml.safe_load(text) or {}
     found: dict[str, Any] = {}
     for name, value in document.items():
         if isinstance(value, Mapping):

@@ -8,7 +8,8 @@ from llm_studio.charts.curves import Curves, Table
 from llm_studio.charts.spec import ChartSpec, Mark, Number, Series, smoothed, thinned
 
 COLOUR_COUNT = 8
-MOST_POINTS = 2000
+MOST_POINTS = 1000  # a chart is 400 to 600 pixels wide
+DIGITS = 6
 FRESH_BELOW = 4000  # points up to which each new one is drawn at once
 SMOOTHING = {"none": 0.0, "light": 0.6, "strong": 0.95}
 
@@ -122,7 +123,7 @@ Points = tuple[tuple[float, ...], tuple[Number, ...]]
 
 
 def _points(curves: Curves, value: str, weight: float, factor: float) -> tuple[Points, Points]:
-    """At most 2,000 raw and smoothed points; a long line is drawn again only when it has grown by a 400th."""
+    """At most about 1,000 raw and smoothed points; a long line is drawn again only when it has grown by a 400th."""
     count = len(curves.steps.steps)
     if count > FRESH_BELOW:
         count -= count % (count // 400)
@@ -143,6 +144,12 @@ class _Rows:
 @lru_cache(maxsize=256)
 def _reduced(rows: _Rows, value: str, weight: float, factor: float) -> tuple[Points, Points]:
     steps = rows.table.steps[: rows.count]
-    values = [None if one is None else one * factor for one in rows.table.columns[value][: rows.count]]
-    raw = thinned(steps, values, MOST_POINTS)
-    return raw, thinned(steps, smoothed(values, weight), MOST_POINTS) if weight else raw
+    values = [None if one is None else float(one) * factor for one in rows.table.columns[value][: rows.count]]
+    raw = _short(thinned(steps, values, MOST_POINTS))
+    return raw, _short(thinned(steps, smoothed(values, weight), MOST_POINTS)) if weight else raw
+
+
+def _short(points: Points) -> Points:
+    """Values with as many digits as a screen can show: half the bytes on their way to the browser."""
+    x, y = points
+    return x, tuple(None if value is None else float(f"{value:.{DIGITS}g}") for value in y)

@@ -1,5 +1,6 @@
 """The first tab of an experiment: what tuning changed, how it stands, and its charts while they grow."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,8 +76,13 @@ def smoothing_items(address: str, current: str) -> list[Any]:
 
 def chart_cards(specs: Sequence[ChartSpec]) -> Iterator[Card]:
     """One card per chart."""
-    for spec in specs:
-        yield draw.chart_card("grid", f"chart_{spec.id.split('-')[0]}", spec, hint=spec.hint)
+    yield from map(_chart_card, specs)
+
+
+@functools.lru_cache(maxsize=128)
+def _chart_card(spec: ChartSpec) -> Card:
+    """Kept, since writing a figure as JSON takes longer than everything else on the page."""
+    return draw.chart_card("grid", f"chart_{spec.id.split('-')[0]}", spec, hint=spec.hint)
 
 
 def score_card(record: ExperimentRecord) -> list[Any]:
