@@ -34,5 +34,12 @@ class CheckpointSaved:
     step: int
 
 
-Event = StepDone | EvaluationDue | CheckpointSaved
+@dataclass(frozen=True)
+class Note:
+    """Something worth knowing, in words."""
+
+    text: str
+
+
+Event = StepDone | EvaluationDue | CheckpointSaved | Note
 Listener = Callable[[Event], None]

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,22 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.tokens.sample import IGNORE_INDEX, Sample
 from llm_studio.training.batches import Collate, Samples
-from llm_studio.training.events import CheckpointSaved, EvaluationDue, Listener, StepDone
+from llm_studio.training.events import CheckpointSaved, EvaluationDue, Listener, Note, StepDone
 from llm_studio.training.schedules import make_optimizer, rate_factor
 
 ARGUMENTS_FILE = "training_args.bin"  # pickled by transformers and never needed again
+
+
+class DivergedError(UserError):
+    """The loss or its gradient is no number any more; the weights are those of the last good step."""
+
+    def __init__(self, what: str, step: int) -> None:
+        super().__init__(
+            f"{what} is no number any more after step {step}.",
+            where="training.learning_rate",
+            fix="Lower the learning rate, lengthen the warm-up, turn gradient clipping on, or turn mixed precision "
+            "off. The state before it happened is kept.",
+        )
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,8 @@ def train(
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Tells(trainer))
     resume = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    if resume is not None:
+        listen(Note(f"Going on from step {resume.rpartition('-')[2]} of {plan.steps}."))
     try:
         trainer.train(resume_from_checkpoint=resume)
     except Cancelled:
@@ -130,6 +145,8 @@ class StudioTrainer(Trainer):  # type: ignore[misc]
         self.listen = listen
         self.should_stop = should_stop
         self.tokens_seen = 0
+        self.seconds_away = 0.0
+        self.evaluated = -1
         self.optimizer: torch.optim.Optimizer | None
         self.lr_scheduler: Any
 
@@ -154,20 +171,44 @@ class StudioTrainer(Trainer):  # type: ignore[misc]
         """One batch; the stop is looked at before it.
 
         Raises:
-            Cancelled: the user asked to stop. UserError: the loss is no number.
+            Cancelled: the user asked to stop. DivergedError: the loss is no number.
         """
         if self.should_stop():
             raise Cancelled
         self.tokens_seen += int(inputs["attention_mask"].sum())
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
-            raise UserError(
-                f"The loss is no number any more after step {self.state.global_step}.",
-                where="training.learning_rate",
-                fix="Lower the learning rate, turn gradient clipping on, or set mixed precision off. The last good "
-                "checkpoint is kept.",
-            )
+            raise DivergedError("The loss", self.state.global_step)
         return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
+        """Length of the gradient, looked at before the weights follow it. With float16 the scaler skips such steps.
+
+        Raises:
+            DivergedError: it is no number.
+        """
+        norm = float(super()._get_grad_norm(model, grad_norm=grad_norm))
+        if not math.isfinite(norm) and not self.args.fp16:
+            raise DivergedError("The gradient", self.state.global_step)
+        return norm
+
+    def _maybe_log_save_evaluate(self, *arguments: Any, **named: Any) -> None:
+        """The evaluation comes after the step has been told; called again at the end of an epoch."""
+        super()._maybe_log_save_evaluate(*arguments, **named)
+        step = self.state.global_step
+        if step in self.plan.evaluations and step != self.evaluated and step != self.plan.steps:
+            self.evaluate_now()
+
+    def evaluate_now(self) -> None:
+        """Let the listener score the model as it will be used, without autocast; then save a state to go on from."""
+        began = time.monotonic()
+        self.evaluated = self.state.global_step
+        last = self.evaluated == self.plan.steps
+        with plain_forward(self.model):
+            self.listen(EvaluationDue(self.evaluated, float(self.state.epoch or 0.0), last))
+        if not last:
+            self.save_state_to_resume()
+        self.seconds_away += time.monotonic() - began
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Any:
         """Learned tokens of the whole optimiser step; the first token of a row is never one."""
@@ -183,25 +224,38 @@ class StudioTrainer(Trainer):  # type: ignore[misc]
         self.listen(CheckpointSaved(self.state.global_step))
 
 
+@contextmanager
+def plain_forward(model: Any) -> Iterator[None]:
+    """The model without the autocast that accelerate puts around its forward, as it is once it is loaded again."""
+    wrapped = model.__dict__.get("forward") if "_original_forward" in model.__dict__ else None
+    if wrapped is None:
+        yield
+        return
+    del model.forward
+    try:
+        yield
+    finally:
+        model.forward = wrapped
+
+
 class Tells(TrainerCallback):  # type: ignore[misc]
-    """Turns the Trainer's callbacks into events, and asks for evaluations where the plan has them."""
+    """Turns the Trainer's callbacks into events."""
 
     def __init__(self, trainer: StudioTrainer) -> None:
         self._trainer = trainer
         self._began = time.monotonic()
-        self._last = self._began
+        self._last = 0.0
         self._tokens = 0
-        self._away = 0.0
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the clock."""
-        self._began = self._last = time.monotonic()
+        self._began = time.monotonic()
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any) -> None:
-        """A point of the charts."""
+        """A point of the charts; evaluations do not count in its time."""
         if not logs or "loss" not in logs:
             return
-        now = time.monotonic()
+        now = time.monotonic() - self._began - self._trainer.seconds_away
         tokens, self._tokens = self._trainer.tokens_seen - self._tokens, self._trainer.tokens_seen
         spent, self._last = max(1e-6, now - self._last), now
         norm = logs.get("grad_norm")
@@ -214,29 +268,11 @@ class Tells(TrainerCallback):  # type: ignore[misc]
                 learning_rate=float(logs.get("learning_rate", 0.0)),
                 gradient_norm=None if norm is None else float(norm),
                 tokens_per_second=tokens / spent,
-                seconds=now - self._began - self._away,
+                seconds=now,
             )
         )
 
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Ask for the evaluation that is due; a stop inside it ends the training."""
-        if state.global_step not in self._trainer.plan.evaluations:
-            return
-        if state.global_step == self._trainer.plan.steps:
-            return
-        self.evaluate(state)
-
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """The last evaluation, after the last step has been told."""
-        if state.global_step == self._trainer.plan.steps and state.global_step in self._trainer.plan.evaluations:
-            self.evaluate(state)
-
-    def evaluate(self, state: TrainerState) -> None:
-        """Tell that it is due and take its time out of the clock; afterwards save a state to go on from."""
-        began = time.monotonic()
-        last = state.global_step == self._trainer.plan.steps
-        self._trainer.listen(EvaluationDue(state.global_step, float(state.epoch or 0.0), last))
-        if not last:
-            self._trainer.save_state_to_resume()
-        self._last = time.monotonic()
-        self._away += self._last - began
+        """The last evaluation; also when an experiment goes on that was stopped in it."""
+        if state.global_step == self._trainer.plan.steps:
+            self._trainer.evaluate_now()

@@ -55,6 +55,7 @@ def run(store: Store, experiment_id: str, terminated: threading.Event) -> int:
         from llm_studio.worker.job_steps import run_experiment
 
         stopped = not run_experiment(store, record, reporter)
+        reporter.charts.flush()
         store.experiments.finish(record.id, "stopped" if stopped else "finished")
         print("Stopped; it can be continued." if stopped else "Finished.", flush=True)
         return FINISHED

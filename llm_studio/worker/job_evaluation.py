@@ -21,6 +21,8 @@ from llm_studio.tokens.template import Template
 from llm_studio.worker.job_reporting import Reporter
 
 Values = dict[str, Any]
+KEY_VERSION = 2
+"""Raised when the way of scoring changes, so that older scores are not taken for new ones."""
 
 
 class Evaluations:
@@ -45,7 +47,11 @@ class Evaluations:
 
     def before(self, model: Any, dtype: str, fingerprint: str) -> None:
         """Score the untouched backbone, or take the scores from an earlier experiment on the same rows."""
-        cached = self._store.home.cache / "base_scores" / self._key(dtype, fingerprint)
+        cached = (
+            self._store.home.cache
+            / "base_scores"
+            / self._key(dtype, fingerprint, str(getattr(model.config, "_commit_hash", "")))
+        )
         scores_file, rows_file = cached / "scores.json", cached / "predictions.parquet"
         self._folder.mkdir(parents=True, exist_ok=True)
         if scores_file.is_file() and rows_file.is_file():
@@ -58,7 +64,9 @@ class Evaluations:
         values = self.score(model, 0, 0.0, "before", prefix="Untouched backbone. ")
         cached.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self._folder / f"{0:08d}.parquet", rows_file)
-        scores_file.write_text(json.dumps(values), encoding="utf-8")
+        beside = scores_file.with_suffix(".part")
+        beside.write_text(json.dumps(values), encoding="utf-8")
+        beside.replace(scores_file)
 
     def score(self, model: Any, step: int, epoch: float, moment: str, prefix: str = "") -> Values:
         """Score the model as it is now, write charts row and predictions, and set the scores of the moment.
@@ -106,11 +114,14 @@ class Evaluations:
         )
         self._reporter.note(f"Evaluation {words} on {values['rows']} rows: {', '.join(shown)}.")
 
-    def _key(self, dtype: str, fingerprint: str) -> str:
+    def _key(self, dtype: str, fingerprint: str, commit: str) -> str:
         """Changes with backbone, rows, template, lengths and everything that shapes an answer."""
         path = Path(path_of(self.config.llm_backbone))
         files = sorted(path.glob("*")) if path.is_dir() else []
         parts = [
+            KEY_VERSION,
+            self.config.environment.seed if self.config.prediction.do_sample else 0,
+            commit,
             self.config.llm_backbone,
             self.config.environment.huggingface_branch,
             [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],

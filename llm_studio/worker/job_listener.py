@@ -4,10 +4,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from llm_studio.evaluation.scores import is_better
 from llm_studio.modeling.devices import memory_bytes
 from llm_studio.store import ExperimentRecord
-from llm_studio.training.events import CheckpointSaved, EvaluationDue, Event, StepDone
+from llm_studio.training.events import CheckpointSaved, EvaluationDue, Event, Note, StepDone
 from llm_studio.training.trainer import Plan
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_reporting import Reporter
@@ -44,6 +46,8 @@ class TrainingListener:
             self._step(event)
         elif isinstance(event, EvaluationDue):
             self.evaluate(event.step, event.epoch, last=event.last)
+        elif isinstance(event, Note):
+            self._reporter.note(event.text)
         elif isinstance(event, CheckpointSaved):
             self._reporter.charts.append(
                 "checkpoint", {"step": event.step, "path": "resume", "reason": "to go on from"}
@@ -92,6 +96,12 @@ class TrainingListener:
             self._evaluations.keep_best(values)
             if keeps_best:
                 self.save("best", reason=f"best {self._evaluations.config.prediction.metric} so far", step=step)
+
+    def keep_last_good(self) -> None:
+        """After a loss that is no number: keep the weights of the last step, unless they are broken too."""
+        weights = (weight for weight in self._model.parameters() if weight.requires_grad)
+        if all(bool(torch.isfinite(weight).all()) for weight in weights):
+            self.save("last", reason="before the loss was no number")
 
     def save(self, name: str, *, reason: str, step: int = -1) -> None:
         """Write a checkpoint beside the old one and swap them."""

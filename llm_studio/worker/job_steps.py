@@ -10,6 +10,7 @@ import torch
 from transformers import set_seed
 
 from llm_studio.config import ExperimentConfig, from_yaml
+from llm_studio.config.facts import BackboneFacts
 from llm_studio.data import open_dataset
 from llm_studio.data.dataset import Dataset
 from llm_studio.errors import Cancelled, UserError
@@ -17,16 +18,18 @@ from llm_studio.evaluation.scoring import make_questions
 from llm_studio.modeling import devices
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.backbones import check_backbone
+from llm_studio.modeling.download import fetch, is_here, use_token
 from llm_studio.modeling.loading import CONFIG_FILE, QUANTISED, load_model, load_tokenizer, quiet
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.tokens.sample import Sample
 from llm_studio.tokens.template import Template, make_template
-from llm_studio.training.trainer import make_plan, train
+from llm_studio.training.trainer import DivergedError, make_plan, train
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_listener import TrainingListener
 from llm_studio.worker.job_reporting import Reporter
 
 RESUME = "resume"
+SEED_FILE = "seed.txt"
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,16 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     """
     quiet()
     folder = store.home.experiment(record.id)
-    config = with_seed(from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config)
+    config = with_seed(from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config, folder)
     set_seed(config.environment.seed)
     threads = devices.set_threads()
     reporter.note(f"Device {record.device}; {threads.value} threads: {threads.reason}; seed {config.environment.seed}.")
+    facts = bring(store, config, reporter)
+    config = within_context(config, facts, reporter)
     prepared = prepare(store, record, config, reporter)
-    facts = check_backbone(
-        config.llm_backbone,
-        revision=config.environment.huggingface_branch,
-        token=store.secrets.get("huggingface_token"),
-        trust_remote_code=config.environment.trust_remote_code,
-    )
-    reporter.phase(loading_words(facts.download_bytes))
+    reporter.phase("Loading the backbone")
     model, dtype = load_model(config, device=record.device, parameters=facts.parameters)
+    check_vocabulary(model, prepared.samples, config.llm_backbone)
     reporter.note(f"Backbone {config.llm_backbone} in {dtype.value}: {dtype.reason}.")
     autocast, why = devices.choose_autocast(
         device=record.device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
@@ -69,11 +69,13 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     questions = make_questions(prepared.template, prepared.dataset.conversations("validation"))
     if not questions:
         raise UserError("No validation row ends with an answer.", where="data set", fix="Change its columns or split.")
+    reporter.note(generated_words(config.prediction.max_generated_rows, len(questions)))
     evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter)
     resume = folder / "checkpoints" / RESUME
     going_on = resume.is_dir()
     if config.training.evaluate_before_training and not going_on:
         evaluations.before(model, dtype.value, prepared.dataset.fingerprint)
+    set_seed(config.environment.seed)  # the same start, whether the scores above were computed or known
     trainable = make_trainable(model, config, quantised=dtype.value in QUANTISED)
     reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
     start_from(store, record, trainable.model)
@@ -100,17 +102,21 @@ def run_training(
         listener.evaluate(0, 0.0, last=True)
         return True
     reporter.phase("Training")
-    finished = train(
-        model,
-        prepared.samples,
-        config,
-        folder=folder / "checkpoints" / RESUME,
-        device=record.device,
-        pad_id=prepared.template.pad_id,
-        autocast=autocast,
-        listen=listener,
-        should_stop=reporter.should_stop,
-    )
+    try:
+        finished = train(
+            model,
+            prepared.samples,
+            config,
+            folder=folder / "checkpoints" / RESUME,
+            device=record.device,
+            pad_id=prepared.template.pad_id,
+            autocast=autocast,
+            listen=listener,
+            should_stop=reporter.should_stop,
+        )
+    except DivergedError:
+        listener.keep_last_good()
+        raise
     if not finished:
         listener.save("last", reason="stopped")
     return finished
@@ -154,18 +160,68 @@ def prepare(store: Store, record: ExperimentRecord, config: ExperimentConfig, re
     return Prepared(config, dataset, tokenizer, template, learned)
 
 
-def with_seed(config: ExperimentConfig) -> ExperimentConfig:
-    """Seed -1 becomes a drawn one."""
+def with_seed(config: ExperimentConfig, folder: Path) -> ExperimentConfig:
+    """Seed -1 becomes a drawn one, which is kept for the case that the experiment is continued."""
     if config.environment.seed >= 0:
         return config
-    return config.with_changes({"environment.seed": random.SystemRandom().randrange(2**31)})
+    kept = folder / SEED_FILE
+    if not kept.is_file():
+        kept.write_text(str(random.SystemRandom().randrange(2**31)), encoding="utf-8")
+    return config.with_changes({"environment.seed": int(kept.read_text(encoding="utf-8"))})
 
 
-def loading_words(download_bytes: int) -> str:
-    """The phase while the backbone is loaded."""
-    if download_bytes > 0:
-        return f"Downloading the backbone ({download_bytes / 1e9:.2f} GB) and loading it"
-    return "Loading the backbone"
+def bring(store: Store, config: ExperimentConfig, reporter: Reporter) -> BackboneFacts:
+    """Look the backbone up, and fetch it from the Hub when it is not on this machine.
+
+    Raises:
+        UserError: it cannot be used or fetched. Cancelled: stopped while it was fetched.
+    """
+    token = store.secrets.get("huggingface_token")
+    use_token(token)
+    name, revision = config.llm_backbone, config.environment.huggingface_branch
+    facts = check_backbone(name, revision=revision, token=token, trust_remote_code=config.environment.trust_remote_code)
+    if not is_here(name, revision):
+        reporter.phase("Downloading the backbone")
+        fetch(
+            name,
+            revision=revision,
+            total_bytes=facts.download_bytes,
+            report=reporter.detail,
+            should_stop=reporter.should_stop,
+        )
+    return facts
+
+
+def within_context(config: ExperimentConfig, facts: BackboneFacts, reporter: Reporter) -> ExperimentConfig:
+    """Rows longer than the backbone can read are cut at what it can."""
+    limit = facts.context_length
+    if limit is None or config.tokenizer.max_length <= limit:
+        return config
+    reporter.note(f"The backbone reads {limit:,} tokens: rows are cut there, not at {config.tokenizer.max_length:,}.")
+    return config.with_changes({"tokenizer.max_length": limit})
+
+
+def check_vocabulary(model: Any, samples: list[Sample], name: str) -> None:
+    """Refuse a tokenizer that knows more tokens than the backbone.
+
+    Raises:
+        UserError: it does.
+    """
+    known = int(model.get_input_embeddings().num_embeddings)
+    highest = max(max(sample.input_ids) for sample in samples)
+    if highest >= known:
+        raise UserError(
+            f"The tokenizer gives token {highest}, but the backbone knows only {known:,} tokens.",
+            where=f"backbone {name}",
+            fix="Take a backbone whose tokenizer belongs to it.",
+        )
+
+
+def generated_words(most: int, rows: int) -> str:
+    """Which rows get a generated answer, as a sentence."""
+    if most and most < rows:
+        return f"The first {most} of {rows} validation rows get a generated answer at each evaluation."
+    return f"All {rows} validation rows get a generated answer at each evaluation."
 
 
 def start_from(store: Store, record: ExperimentRecord, model: Any) -> None:

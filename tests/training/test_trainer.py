@@ -17,7 +17,7 @@ from llm_studio.tokens.template import Template, make_template
 from llm_studio.training.batches import Collate
 from llm_studio.training.events import EvaluationDue, Event, StepDone
 from llm_studio.training.schedules import parameter_groups, rate_factor
-from llm_studio.training.trainer import ARGUMENTS_FILE, make_plan, train
+from llm_studio.training.trainer import ARGUMENTS_FILE, DivergedError, make_plan, train
 from tests.support.tuned import make_backbone
 
 ROWS = 12
@@ -194,18 +194,83 @@ def test_a_target_module_that_does_not_exist_is_named_with_the_nearest(backbone:
     assert "q_proj" in caught.value.fix
 
 
-def test_a_loss_that_is_no_number_ends_the_training_with_the_reason(backbone: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_what_is_no_number_ends_the_training_before_the_weights_follow_it(
+    backbone: Path, tmp_path: Path, where: str
+) -> None:
     config = config_of(backbone)
     template, samples = rows_of(config)
     model, _ = load_model(config, device="cpu")
     model = make_trainable(model, config, quantised=False).model
-    with torch.no_grad():
-        next(weight for name, weight in model.named_parameters() if "lora_A" in name).fill_(float("nan"))
-    with pytest.raises(UserError) as caught:
+    steps: list[Event] = []
+    broken = False
+
+    def breaks(gradient: torch.Tensor) -> torch.Tensor:
+        return gradient * float("inf") if broken and where == "gradient" else gradient
+
+    def breaks_output(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        return output * float("nan") if broken and where == "loss" else output
+
+    first = next(weight for name, weight in model.named_parameters() if "lora_B" in name)
+    first.register_hook(breaks)
+    model.get_output_embeddings().register_forward_hook(breaks_output)
+
+    def listen(event: Event) -> None:
+        nonlocal broken
+        steps.append(event)
+        broken = len(steps) == 2
+
+    with pytest.raises(DivergedError) as caught:
         train(
-            model, samples, config, folder=tmp_path, device="cpu", pad_id=template.pad_id, autocast=None, listen=print
+            model, samples, config, folder=tmp_path, device="cpu", pad_id=template.pad_id, autocast=None, listen=listen
         )
+    assert caught.value.what == f"The {where} is no number any more after step 2."
     assert caught.value.where == "training.learning_rate"
+    assert all(bool(torch.isfinite(weight).all()) for weight in model.parameters())
+
+
+def test_the_model_is_scored_as_it_will_be_loaded_again_not_under_autocast(backbone: Path, tmp_path: Path) -> None:
+    config = config_of(backbone, **{"training.epochs": 1, "training.lora_dropout": 0.0})
+    template, samples = rows_of(config)
+    model, _ = load_model(config, device="cpu")
+    model = make_trainable(model, config, quantised=False).model
+    batch = Collate(template.pad_id)(samples[:3])
+    seen: list[torch.Tensor] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, EvaluationDue):
+            with torch.no_grad():
+                seen.append(model(**batch).logits)
+                seen.append(type(model).forward(model, **batch).logits)
+
+    train(
+        model,
+        samples,
+        config,
+        folder=tmp_path,
+        device="cpu",
+        pad_id=template.pad_id,
+        autocast=torch.bfloat16,
+        listen=listen,
+    )
+    with torch.no_grad():
+        under_autocast = model(**batch).logits
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[-1], under_autocast)
+
+
+def test_a_step_is_told_before_the_evaluation_behind_it(backbone: Path, tmp_path: Path) -> None:
+    order: list[tuple[str, int]] = []
+    config = config_of(backbone, **{"training.epochs": 1, "training.evaluation_epochs": 0.5})
+    run(config, tmp_path, listener=lambda event: order.append((type(event).__name__, getattr(event, "step", 0))))
+    told = [entry for entry in order if entry[1] in (3, 6)]
+    assert told == [
+        ("StepDone", 3),
+        ("EvaluationDue", 3),
+        ("CheckpointSaved", 3),
+        ("StepDone", 6),
+        ("EvaluationDue", 6),
+    ]
 
 
 def test_evaluations_come_where_the_plan_has_them_and_always_at_the_end(backbone: Path, tmp_path: Path) -> None:
