@@ -91,7 +91,7 @@ def _plain(name: str, title: str, device: str) -> Talker:
 
 @dataclass(frozen=True)
 class ChatSettings:
-    """How answers of a chat are made. turns: how many earlier turns the model reads; 0 makes each prompt stand alone."""
+    """How answers of a chat are made. turns: how many earlier turns the model reads; 0: each prompt stands alone."""
 
     sampling: Sampling
     system: str = ""

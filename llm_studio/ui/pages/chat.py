@@ -256,7 +256,7 @@ def _setting_items(typed: dict[str, str]) -> list[Any]:
                 box("repetition_penalty", "Repetition penalty", "Above 1 makes words that were used less likely."),
                 box("seed", "Seed", "The same seed and settings give the same answer. Empty: another one each time."),
                 box(
-                    "turns", "Turns remembered", "How many earlier turns the model reads. 0: each prompt stands alone."
+                    "turns", "Turns remembered", "Earlier turns that the model reads. 0: each prompt stands alone."
                 ),
             ]
         ),
