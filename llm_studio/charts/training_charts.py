@@ -10,6 +10,7 @@ from llm_studio.charts.spec import ChartSpec, Mark, Number, Series, smoothed, th
 COLOUR_COUNT = 8
 MOST_POINTS = 1000  # a chart is 400 to 600 pixels wide
 DIGITS = 6
+WIDE = 50  # a perplexity that falls this many times is only seen on a logarithmic axis
 FRESH_BELOW = 4000  # points up to which each new one is drawn at once
 SMOOTHING = {"none": 0.0, "light": 0.6, "strong": 0.95}
 
@@ -80,12 +81,15 @@ def _stepped(lines: Sequence[Line], value: str, title: str, unit: str, weight: f
 
 
 def _evaluated(lines: Sequence[Line], value: str, title: str, unit: str, factor: float = 1.0) -> ChartSpec:
+    series = _evaluation_series(lines, value, "", factor=factor)
+    known = [one for line in series for one in line.y if one is not None and one > 0]
     return ChartSpec(
         id=_identity(value, lines),
         title=title,
         x_title="step",
         y_title=unit,
-        series=_evaluation_series(lines, value, "", factor=factor),
+        series=series,
+        log_y=value == "perplexity" and bool(known) and max(known) > WIDE * min(known),
         legend=False,
         empty="A point appears here with each evaluation.",
     )

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from h2o_wave import ui
+
 from llm_studio.charts.curves import Curves, read_curves
 from llm_studio.charts.spec import ChartSpec
 from llm_studio.charts.training_charts import SMOOTHING, Line, colours_of, training_charts
@@ -12,6 +14,8 @@ from llm_studio.store import ExperimentRecord
 from llm_studio.ui import build, draw, text, words
 from llm_studio.ui.page import Card, Context
 from llm_studio.ui.pages import experiment_words as say
+
+MOST_NOTES = 20
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ def chosen_smoothing(ctx: Context) -> str:
 def cards(record: ExperimentRecord, body: Body) -> Iterator[Card]:
     """Score card and facts, then the charts."""
     yield build.form("main", "scores", score_card(record))
+    if body.curves.notes:
+        yield build.form("main", "notes", [build.heading("What was decided, and why"), notes(body.curves.notes)])
     items = [build.heading("This experiment"), build.pairs("facts_list", facts(record, body))]
     items += smoothing_items(f"#experiment/{record.id}/overview", body.smoothing)
     yield build.form("side", "facts", items)
@@ -131,6 +137,12 @@ def score_table(record: ExperimentRecord, moments: Sequence[str]) -> str:
     )
 
 
+def notes(lines: Sequence[str]) -> Any:
+    """The notes of the trainer, in the order in which they were made."""
+    items = "".join(f"<li>{text.markup(line)}</li>" for line in lines[:MOST_NOTES])
+    return ui.markup(name="notes_list", content=f'<ul class="ls-notes">{items}</ul>')
+
+
 def facts(record: ExperimentRecord, body: Body) -> list[tuple[str, str]]:
     """Names and figures beside the scores."""
     curves = body.curves
@@ -148,9 +160,6 @@ def facts(record: ExperimentRecord, body: Body) -> list[tuple[str, str]]:
     found.append(("Created", words.moment(record.created_at)))
     if say.took(record):
         found.append(("Ran for", say.took(record)))
-    found += [
-        (f"Note {number}" if number > 1 else "Note", note) for number, note in enumerate(curves.notes[:6], start=1)
-    ]
     return found
 
 

@@ -25,7 +25,7 @@ def score(metric: str, value: Any) -> str:
         return words.percent(value, 0)
     if metric == "perplexity" and value >= 10:
         return words.score(value, 1) if value < 1000 else words.short_count(value)
-    return words.score(value, 1 if metric == "bleu" else 3)
+    return f"{value:.1f}" if metric == "bleu" else words.score(value)
 
 
 def kept(record: ExperimentRecord) -> tuple[str, dict[str, Any]]:
@@ -45,13 +45,14 @@ def change(record: ExperimentRecord) -> str:
     parts = []
     for metric in ("bleu", "exact_match", "perplexity"):
         first, second = before.get(metric), now.get(metric)
-        if isinstance(first, int | float) and isinstance(second, int | float):
+        known = isinstance(first, int | float) and isinstance(second, int | float)
+        if known and score(metric, first) != score(metric, second):
             name = TITLES[metric] if metric == "bleu" else TITLES[metric].lower()
             parts.append(f"{name} {score(metric, first)} → {score(metric, second)}")
     rows = now.get("rows") or before.get("rows")
     on = f" on {words.count(rows)} held-out rows" if isinstance(rows, int) else " on held-out rows"
     sentence = ", ".join(parts)
-    return f"{sentence[:1].upper()}{sentence[1:]}{on}." if parts else ""
+    return f"{sentence[:1].upper()}{sentence[1:]}{on}." if parts else f"The scores are the same as before tuning{on}."
 
 
 def better(metric: str, before: Any, now: Any) -> bool | None:
