@@ -20,16 +20,16 @@ LEVELS = ("basic", "advanced", "expert")
 class FormState:
     """What a form shows, all by path of the setting.
 
-    base: values without any change of the user's. entered: what the user changed, as entered (text of a text box, bool
-    of a toggle). recommended: paths whose base value comes from the backbone. values: base and entered together, with
-    the base value wherever what was entered is no value. problems: what is wrong with what was entered.
+    base: values without any change of the user's. origins: where a base value comes from when it is not the default, in
+    words. entered: what the user changed, as entered (text of a text box, bool of a toggle). values: base and entered
+    together, with the base value wherever what was entered is no value. problems: what is wrong with what was entered.
     """
 
     base: Mapping[str, Any]
     entered: Mapping[str, Any]
     values: Mapping[str, Any]
     problems: Mapping[str, Problem] = field(default_factory=dict)
-    recommended: Collection[str] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def read_form(
     infos: Mapping[str, SettingInfo],
     base: Mapping[str, Any],
     entered: Mapping[str, Any],
-    recommended: Collection[str] = (),
+    origins: Mapping[str, str] | None = None,
 ) -> FormState:
     """Turn what was entered into values; what equals the base value is no change, and a field whose condition does not
     hold cannot be wrong."""
@@ -55,7 +55,7 @@ def read_form(
         elif value != base[path]:
             kept[path], values[path] = given, value
     problems = {path: problem for path, problem in problems.items() if is_visible(infos[path], values)}
-    return FormState(base=base, entered=kept, values=values, problems=problems, recommended=recommended)
+    return FormState(base=base, entered=kept, values=values, problems=problems, origins=origins or {})
 
 
 def as_text(given: Any) -> str:
@@ -110,24 +110,25 @@ def label(info: SettingInfo) -> str:
     return f"{info.title}{unit}{' – coming' if info.status == 'coming' else ''}"
 
 
-def cell(info: SettingInfo, state: FormState, *, visible: bool, control: Any = None) -> Any:
-    """One setting: its field, and under it whether the backbone recommends its value and the way back from a change.
+def cell(info: SettingInfo, state: FormState, *, visible: bool, control: Any = None, words: str = "") -> Any:
+    """One setting: its field, and under it where its value comes from and the way back from a change.
 
-    control: another field than the declaration gives, for settings with a list of their own.
+    control: another field than the declaration gives, for settings with a list of their own. words: stand under it.
     """
     path = info.path
     changed = visible and path in state.entered
-    note = "recommended by this model" if path in state.recommended and not changed else ""
+    origin = "" if changed else state.origins.get(path, "")
+    note = "".join(
+        f'<p class="{kind}">{text.markup(line)}</p>'
+        for line, kind in ((origin, "ls-setting-note"), (words, "ls-hint"))
+        if line
+    )
     return ui.inline(
         direction="column",
         align="start",
         items=[
             control if control is not None else control_of(info, state, visible=visible),
-            ui.markup(
-                name=f"note/{path}",
-                content=f'<p class="ls-setting-note">{text.markup(note)}</p>',
-                visible=visible and bool(note),
-            ),
+            ui.markup(name=f"note/{path}", content=note, visible=visible and bool(note)),
             ui.button(
                 name=f"{RESET}/{path}",
                 label=f"changed · reset to {shortened(said(info, state.base[path]))}",
@@ -159,8 +160,8 @@ def control_of(info: SettingInfo, state: FormState, *, visible: bool) -> Any:
         return ui.toggle(**common | {"value": as_text(held) == "true"})
     if info.kind == "choice":
         return ui.dropdown(**common, choices=[choice(info, one) for one in info.choices])
-    problem = state.problems.get(info.path)
-    return ui.textbox(**common, error=problem_words(problem) if problem else None, spellcheck=False)
+    error = problem_words(info) if info.path in state.problems else None
+    return ui.textbox(**common, error=error, spellcheck=False)
 
 
 def choice(info: SettingInfo, name: str) -> Any:
@@ -176,6 +177,7 @@ def explained(info: SettingInfo) -> str:
     return f"{info.help}{limits}{coming} In YAML: {info.path}."
 
 
-def problem_words(problem: Problem) -> str:
-    """What is wrong with a value, short enough for the line under its field."""
-    return f"{problem.value!r} does not fit: it takes {problem.limit or 'another kind of value'}."
+def problem_words(info: SettingInfo) -> str:
+    """What a field takes, short enough for the line under it."""
+    kind = {"int": "a whole number", "float": "a number", "bool": "on or off"}.get(info.kind, "text")
+    return f"Takes {', '.join(part for part in (kind, info.limits) if part)}."

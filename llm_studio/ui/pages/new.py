@@ -3,7 +3,7 @@
 from typing import Any
 
 from llm_studio.actions import experiments as actions
-from llm_studio.actions.devices import choose_device
+from llm_studio.actions.devices import choose_device, devices
 from llm_studio.config import BackboneFacts, Estimate, ExperimentConfig, Finding, check, estimate, flatten, to_yaml
 from llm_studio.data.connectors.local import allowed_folders
 from llm_studio.data.statistics import load as load_statistics
@@ -14,7 +14,8 @@ from llm_studio.ui import form
 from llm_studio.ui.page import Context, Crumb, Event, Outcome, Page, download, go, stay
 from llm_studio.ui.pages import new_state, new_yaml
 from llm_studio.ui.pages.new_backbone import LOOKUPS, Looked
-from llm_studio.ui.pages.new_cards import Data, cards
+from llm_studio.ui.pages.new_cards import cards
+from llm_studio.ui.pages.new_fields import Data
 from llm_studio.ui.pages.new_state import Chosen
 
 BYTES_PER_TOKEN = 4
@@ -45,6 +46,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
     else:
         what = "The data set of this address is gone." if args else "No data set is chosen."
         findings += (Finding("error", "dataset_id", what, "Choose a data set."),)
+    findings += name_findings(ctx, chosen.config.experiment_name)
     source_record = ctx.store.experiments.find(origin) if origin else None
     return Data(
         datasets=datasets,
@@ -56,6 +58,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         estimate=estimated(ctx, chosen.config, facts, dataset, device) if facts and dataset else None,
         memory_bytes=ctx.status.memory_total_bytes,
         device=device,
+        devices=devices(),
         origin_name=source_record.name if source_record else "",
     )
 
@@ -83,6 +86,17 @@ def device_of(config: ExperimentConfig) -> tuple[str, tuple[Finding, ...]]:
         return choose_device(config.environment.gpus), ()
     except UserError as error:
         return "cpu", (Finding("error", "environment.gpus", error.what, error.fix),)
+
+
+def name_findings(ctx: Context, name: str) -> tuple[Finding, ...]:
+    """Whether the name can be used."""
+    if not name.strip():
+        return (Finding("error", "experiment_name", "The experiment has no name.", "Type one."),)
+    free = ctx.store.experiments.free_name(name.strip())
+    if free == name.strip():
+        return ()
+    what = f"There is an experiment named {name.strip()} already."
+    return (Finding("error", "experiment_name", what, f"{free} is free."),)
 
 
 def estimated(

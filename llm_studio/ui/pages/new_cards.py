@@ -1,56 +1,16 @@
-"""Draws the page of a new experiment: bar, findings, the settings that matter first, and all others by section."""
+"""Draws the page of a new experiment: bar, findings and the list of sections; the settings are in `new_fields`."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from h2o_wave import ui
 
-from llm_studio.config import PRESETS, Estimate, Finding, all_settings, settings_by_path
+from llm_studio.config import PRESETS, settings_by_path
 from llm_studio.errors import UserError
-from llm_studio.modeling.backbones import Backbone
-from llm_studio.store import DatasetRecord
 from llm_studio.ui import build, form, text, words
 from llm_studio.ui.page import Card
-from llm_studio.ui.pages.new_backbone import Looked
+from llm_studio.ui.pages.new_fields import FIRST, IN_THE_BAR, SECTIONS, Data, dataset_card, first_card, section_card
 from llm_studio.ui.pages.new_state import Chosen
-
-IN_THE_BAR = ("experiment_name",)
-FIRST = (
-    "dataset_id", "llm_backbone", "training.epochs", "training.learning_rate", "training.batch_size",
-    "tokenizer.max_length",
-)  # fmt: skip
-SECTIONS = {
-    "general": ("General", "What kind of task it is."),
-    "dataset": ("Text of the conversations", "Template and learned text. Columns and split belong to the data set."),
-    "tokenizer": ("Tokens", "How text becomes tokens."),
-    "architecture": ("Backbone in memory", "Number type and memory of the pretrained model."),
-    "training": ("Training", "Optimiser, schedule, LoRA, checkpoints and evaluations."),
-    "augmentation": ("Augmentation", "Noise that makes training harder; all off by default."),
-    "prediction": ("Answers and scores", "How answers are generated and scored at each evaluation."),
-    "environment": ("Environment", "Device, seed, precision and what may be downloaded."),
-    "logging": ("Logging", "What is recorded, and where."),
-}
-PROBLEM_TYPES = {"causal_lm": "Causal language modelling (chat, instructions)"}
-
-
-NOT_LOOKED = Looked()
-
-
-@dataclass(frozen=True)
-class Data:
-    """What the page shows. chosen None: there is no data set yet. address: of the page, with its query."""
-
-    datasets: Sequence[DatasetRecord] = ()
-    chosen: Chosen | None = None
-    dataset: DatasetRecord | None = None
-    backbones: Sequence[Backbone] = ()
-    looked: Looked = NOT_LOOKED
-    findings: Sequence[Finding] = ()
-    estimate: Estimate | None = None
-    memory_bytes: int = 0
-    device: str = "cpu"
-    origin_name: str = ""
 
 
 def cards(data: Data) -> Iterator[Card]:
@@ -132,7 +92,7 @@ def choices_card(data: Data, chosen: Chosen, count: int) -> Card:
             label="Name",
             value=str(chosen.form.entered.get("experiment_name", chosen.form.base["experiment_name"])),
             tooltip=name.help,
-            error=form.problem_words(problem) if (problem := chosen.form.problems.get("experiment_name")) else None,
+            error=next((finding.what for finding in data.findings if finding.path == "experiment_name"), None),
             trigger=True,
         ),
         ui.dropdown(
@@ -234,6 +194,10 @@ def sections_card(data: Data, chosen: Chosen, shown: set[str]) -> Card:
             parts.append(
                 f'<button type="button" class="ls-jump" data-jump="{target}">{text.markup(title)}{number}</button>'
             )
+    hidden = len(infos) - len(IN_THE_BAR) - len(shown)
+    if hidden and not chosen.search.strip():
+        more = {"basic": "Advanced and Expert show more.", "advanced": "Expert shows more."}.get(chosen.level, "")
+        parts.append(f'<p class="ls-hint">{len(shown)} of {len(shown) + hidden} settings. {more}</p>')
     if not shown:
         parts.append('<p class="ls-hint">No setting matches the search.</p>')
     changed = [path for path in chosen.form.entered if path not in ("experiment_name", "dataset_id", "llm_backbone")]
@@ -247,129 +211,3 @@ def sections_card(data: Data, chosen: Chosen, shown: set[str]) -> Card:
         ),
     ]
     return build.form("side", "new_sections", items)
-
-
-def first_card(data: Data, chosen: Chosen, shown: set[str]) -> Card:
-    """The few settings that matter first."""
-    infos = settings_by_path()
-    own = {
-        "dataset_id": dataset_field(data, "dataset_id" in shown),
-        "llm_backbone": backbone_field(data, chosen, shown),
-    }
-    fields = [form.cell(infos[path], chosen.form, visible=path in shown, control=own.get(path)) for path in FIRST]
-    known = data.looked.sentence or ("Looking the backbone up …" if data.looked.pending else "")
-    heading = build.heading(
-        "First choices", hint="Everything else has a value that fits. Press Start when this looks right."
-    )
-    note = ui.inline(
-        items=[
-            ui.markup(
-                name="backbone_facts", content=f'<p class="ls-hint">{text.markup(known)}</p>', visible=bool(known)
-            ),
-            ui.button(
-                name="look_again",
-                label="Look the backbone up again",
-                link=True,
-                visible=data.looked.problem is not None,
-            ),
-        ]
-    )
-    return build.form("main", "section_first", [heading, note, *fields])
-
-
-def dataset_field(data: Data, visible: bool) -> Any:
-    """The dropdown of data sets."""
-    info = settings_by_path()["dataset_id"]
-    choices = [
-        ui.choice(record.id, f"{record.name} ({words.count(record.row_count)} rows)") for record in data.datasets
-    ]
-    return ui.dropdown(
-        name=f"{form.SET}/dataset_id",
-        label=info.title,
-        value=data.dataset.id if data.dataset else "",
-        placeholder="Choose a data set",
-        choices=choices,
-        tooltip=info.help,
-        trigger=True,
-        visible=visible,
-        popup="never",
-    )
-
-
-def backbone_field(data: Data, chosen: Chosen, shown: set[str]) -> Any:
-    """The list of backbones, where any name may be typed."""
-    info = settings_by_path()["llm_backbone"]
-    value = str(chosen.form.values["llm_backbone"])
-    names = [backbone.name for backbone in data.backbones]
-    return ui.combobox(
-        name=f"{form.SET}/llm_backbone",
-        label=info.title,
-        value=value,
-        placeholder="starter, a folder, or owner/name of the Hub",
-        choices=names if value in names else [*names, value],
-        error=data.looked.problem.what if data.looked.problem else None,
-        tooltip=f"{info.help} Type a name and press Enter.",
-        trigger=True,
-        visible="llm_backbone" in shown,
-    )
-
-
-def section_card(name: str, paths: Sequence[str], chosen: Chosen, shown: set[str]) -> Card:
-    """All settings of a section, in groups; those not shown are there and hidden."""
-    infos = settings_by_path()
-    title, hint = SECTIONS[name]
-    items: list[Any] = [build.heading(title, hint=hint)]
-    groups = list(dict.fromkeys(infos[path].group for path in paths))
-    for group in sorted(groups, key=bool):
-        members = [path for path in paths if infos[path].group == group]
-        if group:
-            visible = any(path in shown for path in members)
-            content = f'<h3 class="ls-group">{text.markup(group)}</h3>'
-            items.append(ui.markup(name=f"group/{name}/{group}", content=content, visible=visible))
-        for path in members:
-            control = problem_type_field(path in shown) if path == "problem_type" else None
-            items.append(form.cell(infos[path], chosen.form, visible=path in shown, control=control))
-    return build.form("main", f"section_{name}", items)
-
-
-def problem_type_field(visible: bool) -> Any:
-    """The kinds of task, in words."""
-    info = settings_by_path()["problem_type"]
-    return ui.dropdown(
-        name=f"{form.SET}/problem_type",
-        label=info.title,
-        value="causal_lm",
-        choices=[ui.choice(name, PROBLEM_TYPES.get(name, name)) for name in info.choices],
-        tooltip=info.help,
-        trigger=True,
-        visible=visible,
-    )
-
-
-def dataset_card(data: Data) -> Card:
-    """The settings of the data set, to read only."""
-    items: list[Any] = [build.heading("Data set", hint="Set on the data set's own page; an experiment records them.")]
-    record = data.dataset
-    if record is None:
-        return build.form("main", "section_data", [*items, build.paragraph("No data set is chosen.", quiet=True)])
-    split = f"{words.count(record.train_rows)} to learn from, {words.count(record.validation_rows)} held out"
-    pairs = [("Rows", split)]
-    for info in all_settings():
-        if (
-            info.scope == "dataset"
-            and info.status == "ready"
-            and record.settings.get(info.name) not in ("", None, [], ())
-        ):
-            pairs.append((info.title, dataset_value(record.settings[info.name])))
-    items += [
-        build.line("data_link", text.link(f"Open {record.name}", f"#dataset/{record.id}")),
-        build.pairs("data_settings", pairs),
-    ]
-    return build.form("main", "section_data", items)
-
-
-def dataset_value(value: Any) -> str:
-    """A setting of a data set in words."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return repr(value) if isinstance(value, str) and value != value.strip() else str(value)

@@ -60,9 +60,10 @@ def read(ctx: Context, dataset_id: str, recommended: Mapping[str, object] | None
         backbone = str(own.get("llm_backbone") or STARTER).strip()
         advice = (RECOMMENDED if backbone == STARTER else recommended) or {}
         base = flatten(make_config({}, preset=preset, recommended=advice))
+        sources = origins(base, advice, str(preset))
         base |= {"experiment_name": draft.setdefault(NAME, "") or two_words(), "dataset_id": dataset_id}
         draft[NAME] = base["experiment_name"]
-        form = read_form(infos, base, own, recommended=frozenset(advice))
+        form = read_form(infos, base, own, origins=sources)
         draft[OWN] = dict(form.entered)
         draft[SHOWN] = {path: form.entered.get(path, spelled(info, base[path])) for path, info in infos.items()}
         return Chosen(
@@ -73,6 +74,16 @@ def read(ctx: Context, dataset_id: str, recommended: Mapping[str, object] | None
             origin=str(draft.get(ORIGIN) or ""),
             report=draft.get(REPORT),
         )
+
+
+def origins(base: Mapping[str, Any], advice: Mapping[str, object], preset: str) -> dict[str, str]:
+    """Where the values come from that are not the default."""
+    without_preset = flatten(make_config({}, recommended=advice))
+    found = dict.fromkeys(advice, "recommended by this model")
+    for path, value in base.items():
+        if value != without_preset[path]:
+            found[path] = f"from the preset {PRESETS[preset].title}"
+    return found
 
 
 def _plain(given: Any) -> Any:
