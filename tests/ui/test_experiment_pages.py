@@ -111,7 +111,7 @@ def shown(outcome: Outcome | None) -> str:
 
 
 STATES = ("queued", "running", "finished", "stopped", "failed")
-TABS = ("overview", "samples", "logs", "config", "files")
+TABS = ("overview", "samples", "logs", "data", "config", "files")
 
 
 def test_an_empty_list_says_what_to_do_first(store: Store, dataset: DatasetRecord) -> None:

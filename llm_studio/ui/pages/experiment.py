@@ -11,6 +11,7 @@ from llm_studio.ui import build, words
 from llm_studio.ui.page import Card, Context, Crumb, Event, Outcome, Page, go
 from llm_studio.ui.pages import (
     experiment_config,
+    experiment_data,
     experiment_files,
     experiment_log,
     experiment_overview,
@@ -23,6 +24,7 @@ TABS = (
     ("overview", "Overview", experiment_overview),
     ("samples", "Samples", experiment_samples),
     ("logs", "Log", experiment_log),
+    ("data", "Data", experiment_data),
     ("config", "Config", experiment_config),
     ("files", "Files", experiment_files),
 )
