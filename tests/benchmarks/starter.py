@@ -1,4 +1,4 @@
-"""Tunes the starter backbone on each sample with preset Balanced, by the command line, and prints before against after."""
+"""Tunes the starter backbone on each sample with preset Balanced, by the command line: before against after."""
 
 import json
 import os
