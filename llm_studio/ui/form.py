@@ -12,7 +12,7 @@ from h2o_wave import ui
 from llm_studio.config import Problem, SettingInfo, check_value, is_visible
 from llm_studio.ui import text
 
-SET, RESET = "set", "reset"  # names of fields and of the buttons that take a change back: "set/training.epochs"
+SET, RESET = "cfg", "reset"  # names of fields and of the buttons that take a change back: "cfg/training.epochs"
 LEVELS = ("basic", "advanced", "expert")
 
 

@@ -25,7 +25,7 @@ def why_it_ended(words: str, returncode: int | None, log: Path, *, started_at: f
 
 
 def _reason(words: str, returncode: int | None, started_at: float | None) -> tuple[str, str]:
-    again = "Press Continue to go on from its last checkpoint." if words == "experiment" else "Start it again."
+    again = "Continue it from its last checkpoint, or restart it." if words == "experiment" else "Start it again."
     if returncode is None:
         if started_at is not None and psutil.boot_time() > started_at:
             return f"The machine was restarted while the {words} ran.", again

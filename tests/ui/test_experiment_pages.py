@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from llm_studio.actions.datasets import import_dataset
 from llm_studio.config import make_config, to_yaml
 from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, ExperimentRecord, Home, Store
@@ -300,3 +301,18 @@ def test_picking_other_experiments_is_another_address(store: Store, dataset: Dat
     tab.context.draft["picked"] = [second.id, first.id]
     outcome = tab.act("picked")
     assert outcome is not None and outcome.address == f"#compare/{second.id},{first.id}"
+
+
+def test_the_data_tab_shows_learned_and_held_out_rows_and_marks_only_the_first(store: Store, tmp_path: Path) -> None:
+    rows = [{"question": f"What is {number}?", "answer": f"It is {number}."} for number in range(60)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    imported = import_dataset(store, {"kind": "local", "path": str(path)})
+    record = add(store, imported, "one")
+    tab = Tab(store, experiment.PAGE, record.id, "data")
+    names = ("header", "tabs", "head", "learned", "held_out")
+    cards = dict(zip(names, tab.dumps(), strict=True))
+    assert "ls-learned" in json.dumps(cards["learned"]) and f"{imported.train_rows} rows" in json.dumps(
+        cards["learned"]
+    )
+    assert "ls-learned" not in json.dumps(cards["held_out"]) and "Row " in json.dumps(cards["held_out"])

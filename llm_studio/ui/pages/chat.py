@@ -240,26 +240,31 @@ def _as_typed(chosen: ChatSettings) -> dict[str, str]:
 
 
 def _setting_items(typed: dict[str, str]) -> list[Any]:
-    def box(name: str, label: str, tooltip: str) -> Any:
-        return ui.textbox(name=name, label=label, value=typed[name], tooltip=tooltip, width="48%")
+    def pair(*boxes: tuple[str, str, str]) -> Any:
+        return ui.inline(
+            items=[
+                ui.textbox(name=name, label=label, value=typed[name], tooltip=tooltip, width="46%")
+                for name, label, tooltip in boxes
+            ]
+        )
 
     system = "Read by the model before every conversation. Use it when the rows it learned from had one."
     stop = "One text per line. The answer ends where one of them appears; the end of turn always ends it."
     return [
         build.text_area("system", "System prompt", typed["system"], tooltip=system, height="110px"),
-        ui.inline(
-            items=[
-                box("temperature", "Temperature", "0 takes the likeliest token every time. Higher is more varied."),
-                box("max_tokens", "Longest answer (tokens)", "The answer is cut here at the latest."),
-                box("top_p", "Top p", "Draws only from the likeliest tokens that together have this probability."),
-                box("top_k", "Top k", "Draws only from this many likeliest tokens. 0 sets no limit."),
-                box("repetition_penalty", "Repetition penalty", "Above 1 makes words that were used less likely."),
-                box("seed", "Seed", "The same seed and settings give the same answer. Empty: another one each time."),
-                box(
-                    "turns", "Turns remembered", "Earlier turns that the model reads. 0: each prompt stands alone."
-                ),
-            ]
+        pair(
+            ("temperature", "Temperature", "0 takes the likeliest token every time. Higher is more varied."),
+            ("max_tokens", "Longest answer (tokens)", "The answer is cut here at the latest."),
         ),
+        pair(
+            ("top_p", "Top p", "Draws only from the likeliest tokens that together have this probability."),
+            ("top_k", "Top k", "Draws only from this many likeliest tokens. 0 sets no limit."),
+        ),
+        pair(
+            ("repetition_penalty", "Repetition penalty", "Above 1 makes words that were used less likely."),
+            ("seed", "Seed", "The same seed and settings give the same answer. Empty: another one each time."),
+        ),
+        pair(("turns", "Turns remembered", "Earlier turns that the model reads. 0: each prompt stands alone.")),
         build.text_area("stop", "Stop texts", typed["stop"], tooltip=stop, height="76px"),
         build.row(build.primary("save_settings", "Save"), build.button("reset_settings", "Reset")),
     ]

@@ -13,6 +13,8 @@ from llm_studio.ui import build, text
 from llm_studio.ui.page import Card
 from llm_studio.ui.pages import chat_bubbles as bubbles
 
+SHORT = 140  # characters of a suggestion on its button
+
 
 @dataclass(frozen=True)
 class Data:
@@ -132,7 +134,7 @@ def _column(data: Data, variant: Variant, title: str) -> list[Any]:
     parts = list(_messages(data, variant))
     items += [ui.markup(name=f"{variant}_{index}", content=content) for index, content in enumerate(parts)]
     if not parts:
-        items.append(_first_words(data))
+        items.append(_first_words(data, variant))
         if variant == "content":
             items += _suggestions(data)
     made = dict(data.answers).get(variant)
@@ -159,22 +161,25 @@ def _messages(data: Data, variant: Variant) -> Iterator[str]:
             yield bubbles.coming(made, data.seconds)
 
 
-def _first_words(data: Data) -> Any:
+def _first_words(data: Data, variant: Variant) -> Any:
     assert data.talker is not None
-    if data.talker.experiment_id is None:
+    if variant == "untouched":
+        sentence = "The same prompts, answered by the backbone as it was before tuning."
+    elif data.talker.experiment_id is None:
         sentence = f"{data.talker.title} answers as it came, before any tuning."
     elif data.suggestions:
         sentence = "Ask something like the rows it learned from. These come from rows it was not trained on:"
     else:
         sentence = "Ask something like the rows it learned from."
-    return ui.markup(name="first_words", content=f'<div class="ls-empty"><p>{text.markup(sentence)}</p></div>')
+    content = f'<div class="ls-empty"><p>{text.markup(sentence)}</p></div>'
+    return ui.markup(name=f"{variant}_first_words", content=content)
 
 
 def _suggestions(data: Data) -> list[Any]:
-    buttons = [
-        build.button(f"suggest/{index}", text.cell(words, 90), tooltip=text.cell(words, 600))
-        for index, words in enumerate(data.suggestions)
-    ]
+    buttons = []
+    for index, words in enumerate(data.suggestions):
+        whole = text.cell(words, 600) if len(words) > SHORT else None
+        buttons.append(build.button(f"suggest/{index}", text.cell(words, SHORT), tooltip=whole))
     return [ui.inline(items=buttons, direction="column", align="center")] if buttons else []
 
 

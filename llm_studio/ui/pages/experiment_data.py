@@ -1,7 +1,7 @@
 """The data of an experiment: which rows it learns, which are held out, and what the first of them look like."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_studio.data import open_dataset
 from llm_studio.data.types import Conversation
@@ -31,11 +31,15 @@ def load(ctx: Context, record: ExperimentRecord) -> Body:
         return Body(None)
     try:
         opened = open_dataset(ctx.home.dataset(found.id))
-        return Body(
-            found, tuple(opened.conversations("train", SHOWN)), tuple(opened.conversations("validation", SHOWN))
-        )
+        held_out = tuple(not_learned(one) for one in opened.conversations("validation", SHOWN))
+        return Body(found, tuple(opened.conversations("train", SHOWN)), held_out)
     except UserError as error:
         return Body(found, problem=error)
+
+
+def not_learned(conversation: Conversation) -> Conversation:
+    """The same conversation without the marks of what is learned: held-out rows never are."""
+    return replace(conversation, messages=tuple(replace(one, learned=False) for one in conversation.messages))
 
 
 def cards(record: ExperimentRecord, body: Body) -> Iterator[Card]:
