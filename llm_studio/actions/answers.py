@@ -119,7 +119,8 @@ def _refuse_second(chat_id: str) -> None:
 
 def _begin(store: Store, talker: Talker, chat: ChatRecord, settings: ChatSettings, choice: DeviceChoice) -> None:
     variants = VARIANTS if settings.compare and talker.experiment_id is not None else VARIANTS[:1]
-    made = Round({variant: Answer() for variant in variants})
+    waits = {"content": "Waiting", "untouched": "Waiting for the tuned model's answer"}
+    made = Round({variant: Answer(words=waits[variant]) for variant in variants})
     with _LOCK:
         _refuse_second(chat.id)
         _ROUNDS[chat.id] = made

@@ -195,12 +195,11 @@ def _prompt_box(data: Data) -> Iterator[Any]:
         height="76px",
         placeholder="Ask something",
     )
-    answered = bool(data.messages) and data.messages[-1]["role"] == "assistant"
     yield ui.inline(
         items=[
             build.primary("send", "Send", visible=not data.answering),
             build.button("stop", "Stop", visible=data.answering),
-            build.button("again/auto", "Answer again", visible=not data.answering, disabled=not answered),
+            build.button("again/auto", "Answer again", visible=not data.answering, disabled=not data.messages),
             ui.markup(name="chat_hint", content=f'<p class="ls-hint">{text.markup(_hint(data))}</p>'),
         ],
         align="center",
