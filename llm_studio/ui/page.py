@@ -188,7 +188,7 @@ class Page:
     refresh_seconds: how often `load` runs again while the page is open; None for a page that changes only by actions;
     or a function of the loaded data (0.1 while an answer streams, else 1.0).
     crumbs: the breadcrumbs after the section, from the loaded data; default: the title.
-    keeps_draft: the draft survives a reload of the page (for addresses with an id nobody else has).
+    keeps_draft: the draft belongs to the address, whatever tab it is open in, and survives a reload of the page.
     """
 
     route: str

@@ -81,7 +81,7 @@ class Views:
     def draft(self, tab: Tab) -> dict[str, Any]:
         """The draft of the tab's address: the tab's own, or the one that survives a reload."""
         page = self.pages.get(tab.address.route)
-        drafts = self._kept_drafts if page and page.keeps_draft and tab.address.args else tab.drafts
+        drafts = self._kept_drafts if page and page.keeps_draft else tab.drafts
         return drafts.setdefault(tab.address.subject, {})
 
 

@@ -1,6 +1,6 @@
 """The settings of a new experiment: what matters first, all others by section, and a start."""
 
-from typing import Any
+import psutil
 
 from llm_studio.actions import experiments as actions
 from llm_studio.actions.devices import choose_device, devices
@@ -10,12 +10,12 @@ from llm_studio.data.statistics import load as load_statistics
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import list_backbones
 from llm_studio.store import DatasetRecord
-from llm_studio.ui import form
-from llm_studio.ui.page import Context, Crumb, Event, Outcome, Page, download, go, stay
+from llm_studio.ui import form, words
+from llm_studio.ui.page import Context, Crumb, Event, Outcome, Page, close, download, go, stay
 from llm_studio.ui.pages import new_state, new_yaml
 from llm_studio.ui.pages.new_backbone import LOOKUPS, Looked
 from llm_studio.ui.pages.new_cards import cards
-from llm_studio.ui.pages.new_fields import Data
+from llm_studio.ui.pages.new_data import Data
 from llm_studio.ui.pages.new_state import Chosen
 
 BYTES_PER_TOKEN = 4
@@ -47,6 +47,12 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         what = "The data set of this address is gone." if args else "No data set is chosen."
         findings += (Finding("error", "dataset_id", what, "Choose a data set."),)
     findings += name_findings(ctx, chosen.config.experiment_name)
+    expected = estimated(ctx, chosen.config, facts, dataset, device) if facts and dataset else None
+    memory = memory_of(device)
+    if expected is not None and memory and expected.memory_bytes > memory:
+        what = f"About {words.size(expected.memory_bytes)} of memory may be needed, but there are {words.size(memory)}."
+        fix = "Choose int8 or int4 as number type, a smaller batch, or a smaller backbone."
+        findings += (Finding("warning", "architecture.backbone_dtype", what, fix),)
     source_record = ctx.store.experiments.find(origin) if origin else None
     return Data(
         datasets=datasets,
@@ -55,8 +61,8 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         backbones=list_backbones(allowed_folders(ctx.store)),
         looked=looked,
         findings=findings,
-        estimate=estimated(ctx, chosen.config, facts, dataset, device) if facts and dataset else None,
-        memory_bytes=ctx.status.memory_total_bytes,
+        estimate=expected,
+        memory_bytes=memory,
         device=device,
         devices=devices(),
         origin_name=source_record.name if source_record else "",
@@ -86,6 +92,13 @@ def device_of(config: ExperimentConfig) -> tuple[str, tuple[Finding, ...]]:
         return choose_device(config.environment.gpus), ()
     except UserError as error:
         return "cpu", (Finding("error", "environment.gpus", error.what, error.fix),)
+
+
+def memory_of(device: str) -> int:
+    """Bytes of memory of a device; 0 when it is not known."""
+    if device == "cpu":
+        return int(psutil.virtual_memory().total)
+    return next((one.memory_bytes or 0 for one in devices() if one.name == device), 0)
 
 
 def name_findings(ctx: Context, name: str) -> tuple[Finding, ...]:
@@ -196,7 +209,7 @@ def use_yaml(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
     loaded, report = new_yaml.read(yaml, name)
     new_state.take_over(ctx, loaded.changes)
     ctx.draft[new_state.REPORT] = report
-    return Outcome(message="The settings were taken over.", closes=True)
+    return close()
 
 
 def hide_report(ctx: Context, args: tuple[str, ...], event: Event) -> None:
@@ -206,28 +219,27 @@ def hide_report(ctx: Context, args: tuple[str, ...], event: Event) -> None:
 
 def start(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
     """Queues the experiment and opens it."""
-    chosen, looked = now(ctx, args)
-    refuse(chosen, looked)
-    record = actions.start_experiment(ctx.store, chosen.config)
+    data = load(ctx, args)
+    if data.chosen is None:
+        raise UserError("There is no data set yet.", where="Data set", fix="Import data first.")
+    refuse(data)
+    record = actions.start_experiment(ctx.store, data.chosen.config)
     ctx.draft.clear()
     return go(f"#experiment/{record.id}")
 
 
-def refuse(chosen: Chosen, looked: Looked) -> None:
-    """For a start: everything that was entered has to be a value.
+def refuse(data: Data) -> None:
+    """For a start: nothing may be wrong; the page lists each error with its fix.
 
     Raises:
-        UserError: all wrong values at once, or what is wrong with the backbone.
+        UserError: how many errors there are, and what they are about.
     """
-    problems: list[Any] = list(chosen.form.problems.values())
-    if problems:
+    if data.errors:
         raise UserError(
-            " ".join(problem.what for problem in problems),
-            where=", ".join(problem.path for problem in problems),
-            fix=" ".join(problem.fix for problem in problems),
+            f"The experiment cannot start: {words.plural(len(data.errors), 'error')} to correct.",
+            where=", ".join(dict.fromkeys(error.where for error in data.errors)),
+            fix="The page says for each what it takes.",
         )
-    if looked.problem is not None:
-        raise looked.problem
 
 
 PAGE = Page(

@@ -6,10 +6,10 @@ from typing import Any
 from h2o_wave import ui
 
 from llm_studio.config import PRESETS, settings_by_path
-from llm_studio.errors import UserError
 from llm_studio.ui import build, form, text, words
 from llm_studio.ui.page import Card
-from llm_studio.ui.pages.new_fields import FIRST, IN_THE_BAR, SECTIONS, Data, dataset_card, first_card, section_card
+from llm_studio.ui.pages.new_data import Data
+from llm_studio.ui.pages.new_fields import FIRST, IN_THE_BAR, SECTIONS, dataset_card, first_card, section_card
 from llm_studio.ui.pages.new_state import Chosen
 
 
@@ -23,7 +23,7 @@ def cards(data: Data) -> Iterator[Card]:
     shown = form.shown_paths(infos, chosen.form, level=chosen.level, search=chosen.search, always=FIRST)
     yield bar_card(data, chosen)
     yield choices_card(data, chosen, len(shown))
-    yield from finding_cards(data, chosen)
+    yield from remark_cards(data, chosen)
     yield sections_card(data, chosen, shown)
     if shown & set(FIRST):
         yield first_card(data, chosen, shown)
@@ -47,9 +47,8 @@ def empty_cards() -> Iterator[Card]:
 
 def bar_card(data: Data, chosen: Chosen) -> Card:
     """Title, estimate, YAML and Start; stays in sight while the settings scroll."""
-    errors = len(chosen.form.problems) + sum(finding.level == "error" for finding in data.findings)
-    errors += data.looked.problem is not None
-    wrong = build.status_tag("failed", words.plural(errors, "error")) if errors else ""
+    count = words.plural(len(data.errors), "error")
+    wrong = build.status_tag("failed", count) if data.errors else ""
     subtitle = f'<p class="ls-subtitle">New from {text.markup(data.origin_name)}</p>' if data.origin_name else ""
     title = f'<h1 class="ls-title">New experiment{wrong}</h1>{subtitle}'
     items = [
@@ -69,7 +68,7 @@ def bar_card(data: Data, chosen: Chosen) -> Card:
 def estimate_markup(data: Data) -> str:
     """Time and memory, called what they are; the reasoning on hover."""
     if data.estimate is None:
-        return '<p class="ls-estimate">Estimate: –</p>'
+        return '<p class="ls-estimate">Estimate: not known yet</p>'
     reasons = text.markup("\n".join(["An estimate by arithmetic, not measured.", *data.estimate.reasons]))
     own = f" of {words.size(data.memory_bytes)}" if data.memory_bytes else ""
     device = "GPU" if data.device.startswith("cuda") else "CPU"
@@ -125,26 +124,13 @@ def choices_card(data: Data, chosen: Chosen, count: int) -> Card:
     return Card("top", "new_choices", ui.form_card(box="", items=card))
 
 
-def finding_cards(data: Data, chosen: Chosen) -> Iterator[Card]:
+def remark_cards(data: Data, chosen: Chosen) -> Iterator[Card]:
     """What stands in the way of a start, what is doubtful, and what a YAML file brought."""
-    infos = settings_by_path()
-    bars = []
-    for path, problem in chosen.form.problems.items():
-        bars.append(build.finding_bar("error", problem.what, where=infos[path].title, fix=problem.fix))
-    if data.looked.problem is not None:
-        bars.append(problem_bar(data.looked.problem))
-    for finding in data.findings:
-        title = infos[finding.path].title if finding.path in infos else finding.path
-        bars.append(build.finding_bar(finding.level, finding.what, where=title, fix=finding.fix))
+    bars = [build.finding_bar(one.level, one.what, where=one.where, fix=one.fix) for one in data.remarks]
     if bars:
-        yield build.form("top", "findings", [*bars])
+        yield build.form("top", "remarks", bars)
     if chosen.report:
         yield build.form("top", "yaml_report", report_items(chosen.report))
-
-
-def problem_bar(problem: UserError) -> Any:
-    """What is wrong with the backbone."""
-    return build.finding_bar("error", problem.what, where="Backbone", fix=problem.fix)
 
 
 def report_items(report: Any) -> list[Any]:

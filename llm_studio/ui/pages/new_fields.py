@@ -1,20 +1,17 @@
 """Draws the settings of a new experiment: those that matter first, all others by section, and those of the data set."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from h2o_wave import ui
 
-from llm_studio.actions.devices import Device
-from llm_studio.config import Estimate, Finding, all_settings, is_visible, settings_by_path
+from llm_studio.config import all_settings, is_visible, settings_by_path
 from llm_studio.data.layouts import all_layouts
-from llm_studio.modeling.backbones import Backbone
 from llm_studio.store import DatasetRecord
 from llm_studio.ui import build, form, text, words
 from llm_studio.ui.page import Card
 from llm_studio.ui.pages import dataset_form
-from llm_studio.ui.pages.new_backbone import Looked
+from llm_studio.ui.pages.new_data import Data
 from llm_studio.ui.pages.new_state import Chosen
 
 IN_THE_BAR = ("experiment_name",)
@@ -34,26 +31,6 @@ SECTIONS = {
     "logging": ("Logging", "What is recorded, and where."),
 }
 PROBLEM_TYPES = {"causal_lm": "Causal language model"}
-
-
-NOT_LOOKED = Looked()
-
-
-@dataclass(frozen=True)
-class Data:
-    """What the page shows. chosen None: there is no data set yet. address: of the page, with its query."""
-
-    datasets: Sequence[DatasetRecord] = ()
-    chosen: Chosen | None = None
-    dataset: DatasetRecord | None = None
-    backbones: Sequence[Backbone] = ()
-    looked: Looked = NOT_LOOKED
-    findings: Sequence[Finding] = ()
-    estimate: Estimate | None = None
-    memory_bytes: int = 0
-    device: str = "cpu"
-    devices: Sequence[Device] = ()
-    origin_name: str = ""
 
 
 def first_card(data: Data, chosen: Chosen, shown: set[str]) -> Card:

@@ -23,7 +23,7 @@ def open_panel(config: ExperimentConfig) -> Outcome:
         "Settings as YAML",
         build.row(
             build.button("yaml_download", "Download YAML"),
-            build.paragraph("The same file works with `llm-studio train`.", quiet=True),
+            build.paragraph("The same file works with llm-studio train on the command line.", quiet=True),
         ),
         ui.separator(name="yaml_or", label="or take settings from a file"),
         ui.file_upload(
