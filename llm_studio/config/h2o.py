@@ -34,8 +34,8 @@ REPLACED: dict[str, str] = {
 }
 # Settings that we do not have, by path or section prefix, with what is used instead.
 FOREIGN: dict[str, str] = {
-    "environment.use_deepspeed": "DeepSpeed is not used; torch trains on several devices itself",
-    "environment.deepspeed_": "DeepSpeed is not used; torch trains on several devices itself",
+    "environment.use_deepspeed": "DeepSpeed is not used; one device trains an experiment",
+    "environment.deepspeed_": "DeepSpeed is not used; one device trains an experiment",
     "environment.find_unused_parameters": "not needed: every trained weight takes part in each step",
     "logging.neptune_project": "Neptune is not supported",
     "logging.number_of_texts": "every validation row is kept",
