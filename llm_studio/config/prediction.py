@@ -78,11 +78,14 @@ class Prediction(Section):
     stop_tokens: Annotated[str, Knob(title="Stop texts", level="expert")] = ""
     """Answers end at any of these texts, separated by commas. The end of turn always ends an answer."""
 
-    metric_gpt_model: Annotated[str, Knob(title="Judge model", group="Judge", level="expert", status="coming")] = ""
+    metric_gpt_model: Annotated[
+        str, Knob(title="Judge model", group="Judge", level="expert", status="coming", visible_when=when(metric="gpt"))
+    ] = ""
     """The model that judges answers."""
 
     metric_gpt_template: Annotated[
-        Literal["general", "rag"], Knob(title="Judge prompt", group="Judge", level="expert", status="coming")
+        Literal["general", "rag"],
+        Knob(title="Judge prompt", group="Judge", level="expert", status="coming", visible_when=when(metric="gpt")),
     ] = "general"
     """The prompt for the judge."""
 
