@@ -48,10 +48,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class PredictionPage:
-    """A part of the rows. total: rows that pass the filter. steps: the evaluations there are, in order."""
+    """A part of the rows. total: rows that pass the filter, of all `rows`. steps: the evaluations there are, in order."""
 
     pairs: tuple[Pair, ...]
     total: int
+    rows: int
     right: int
     wrong: int
     step: int | None
@@ -100,18 +101,19 @@ def predictions_page(
     """A page of predictions; step None: the newest evaluation."""
     steps = evaluation_steps(folder)
     if not steps:
-        return PredictionPage((), 0, 0, 0, None, ())
+        return PredictionPage((), 0, 0, 0, 0, None, ())
     chosen = step if step in steps else steps[-1]
     found: Sequence[Pair] = pairs_of(folder, chosen)
+    rows = len(found)
     right = sum(1 for pair in found if pair.now.exact_match)
-    wrong = len(found) - right
+    wrong = sum(1 for pair in found if pair.now.exact_match is False)  # the rest got no generated answer
     if only:
-        found = [pair for pair in found if bool(pair.now.exact_match) == (only == "right")]
+        found = [pair for pair in found if pair.now.exact_match is (only == "right")]
     if search:
         wanted = search.casefold()
         found = [pair for pair in found if any(wanted in text.casefold() for text in _texts(pair))]
     found = sorted(found, key=lambda pair: _key(pair, order, descending))
-    return PredictionPage(tuple(found[offset : offset + limit]), len(found), right, wrong, chosen, steps)
+    return PredictionPage(tuple(found[offset : offset + limit]), len(found), rows, right, wrong, chosen, steps)
 
 
 def one_prediction(folder: Path, row: int, step: int | None = None) -> Pair | None:

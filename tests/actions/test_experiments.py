@@ -179,6 +179,18 @@ def test_predictions_are_paged_sorted_and_filtered_on_the_server(store: Store, d
     assert found is not None and found.now.nats_per_token == 2.0 and found.now.output == "Said 4 at 30"
 
 
+def test_a_row_without_a_generated_answer_is_neither_right_nor_wrong(store: Store, dataset: DatasetRecord) -> None:
+    record = actions.start_experiment(store, config(dataset))
+    folder = store.home.experiment(record.id) / "predictions"
+    folder.mkdir()
+    rows = [{"row": row, "prompt": "", "target": "", "output": "", "exact_match": known} for row, known in
+            enumerate([True, False, None])]  # fmt: skip
+    parquet.write_table(pa.Table.from_pylist(rows), folder / "00000005.parquet")
+    page = predictions_page(store.home.experiment(record.id))
+    assert (page.total, page.right, page.wrong) == (3, 1, 1)
+    assert predictions_page(store.home.experiment(record.id), only="wrong").total == 1
+
+
 def test_rows_without_a_score_come_last_in_either_order(store: Store, dataset: DatasetRecord) -> None:
     record = actions.start_experiment(store, config(dataset))
     predict(store, record, 5, [50.0, None, 10.0])  # type: ignore[list-item]

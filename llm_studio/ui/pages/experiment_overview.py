@@ -62,12 +62,12 @@ def chosen_smoothing(ctx: Context) -> str:
 def cards(record: ExperimentRecord, body: Body) -> Iterator[Card]:
     """Score card and facts, then the charts."""
     yield build.form("main", "scores", score_card(record))
-    if body.curves.notes:
-        yield build.form("main", "notes", [build.heading("What was decided, and why"), notes(body.curves.notes)])
     items = [build.heading("This experiment"), build.pairs("facts_list", facts(record, body))]
     items += smoothing_items(f"#experiment/{record.id}/overview", body.smoothing)
     yield build.form("side", "facts", items)
     yield from chart_cards(body.charts)
+    if body.curves.notes:
+        yield build.form("wide", "notes", [build.heading("What was decided, and why"), notes(body.curves.notes)])
 
 
 def smoothing_items(address: str, current: str) -> list[Any]:
@@ -138,8 +138,8 @@ def score_table(record: ExperimentRecord, moments: Sequence[str]) -> str:
 
 
 def notes(lines: Sequence[str]) -> Any:
-    """The notes of the trainer, in the order in which they were made."""
-    items = "".join(f"<li>{text.markup(line)}</li>" for line in lines[:MOST_NOTES])
+    """The notes of the trainer in their order; one that is made again after a checkpoint is shown once."""
+    items = "".join(f"<li>{text.markup(line)}</li>" for line in list(dict.fromkeys(lines))[:MOST_NOTES])
     return ui.markup(name="notes_list", content=f'<ul class="ls-notes">{items}</ul>')
 
 

@@ -66,7 +66,7 @@ def cards(record: ExperimentRecord, body: Body) -> Iterator[Card]:
         return
     address = f"#experiment/{record.id}/samples"
     filters = [
-        (f"All {words.count(page.right + page.wrong)}", address),
+        (f"All {words.count(page.rows)}", address),
         (f"Exactly right {words.count(page.right)}", f"{address}?only=right"),
         (f"Not exactly right {words.count(page.wrong)}", f"{address}?only=wrong"),
     ]
