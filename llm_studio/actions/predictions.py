@@ -48,7 +48,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PredictionPage:
-    """A part of the rows. total: rows that pass the filter, of all `rows`. steps: the evaluations there are, in order."""
+    """A part of the rows. total: those that pass the filter, of all `rows`. steps: the evaluations, in order."""
 
     pairs: tuple[Pair, ...]
     total: int
