@@ -105,7 +105,8 @@ def _write_merged(home: Home, record: ExperimentRecord, work: Path, report: Repo
     report(0.15, f"Asking the tuned model about {len(rows)} rows")
     before = merging.logits_of(tuned, rows)
     tuned_dtype = tuned.dtype.value
-    dtype = merging.merged_dtype(tuned.config.architecture.backbone_dtype, path_of(tuned.config.llm_backbone))
+    wanted, backbone = tuned.config.architecture.backbone_dtype, path_of(tuned.config.llm_backbone)
+    dtype = merging.merged_dtype(wanted, tuned_dtype, tuned.model.num_parameters(), backbone)
     tokenizer, template, prediction = tuned.tokenizer, tuned.template, tuned.config.prediction
     del tuned
     model = merging.merged_model(folder, WHICH, dtype, lambda words: report(0.25, words))

@@ -15,6 +15,7 @@ Logits = list[torch.Tensor]  # one [T, V] per row, float32, on the CPU
 MOST_ROWS = 8
 MOST_TOKENS = 256  # of one row; the logits of all rows are kept, T x V x 4 bytes each
 MOST_LOGITS = 64_000_000
+SMALL_PARAMETERS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,23 @@ class Equality:
                 f"{figures} The adapter was learned on an {self.tuned_dtype} backbone and is merged into its "
                 f"{self.merged_dtype} weights, so answers can differ a little."
             )
+        if self.merged_dtype != self.tuned_dtype:
+            return (
+                f"{figures} The model was tuned in {self.tuned_dtype}; its weights are written in {self.merged_dtype}."
+            )
         return figures
 
 
-def merged_dtype(wanted: str, backbone: str) -> str:
-    """The number type of the merged weights: the one the settings name; for "auto", int8 and int4 the one that the
-    backbone's own files have.
+def merged_dtype(wanted: str, tuned: str, parameters: int, backbone: str) -> str:
+    """The number type of the merged weights: the one the settings name, if it is a plain one; a small model keeps the
+    exact 32 bits it was tuned in; else the one that the backbone's own files have.
 
-    backbone: its folder or name on the Hub.
+    wanted: of the settings ("auto", "int8", ...); tuned: as it was loaded; backbone: its folder or name on the Hub.
     """
     if wanted in DTYPES:
         return wanted
+    if tuned == "float32" and parameters < SMALL_PARAMETERS:
+        return tuned
     own = str(getattr(AutoConfig.from_pretrained(backbone), "dtype", "") or "").removeprefix("torch.")
     return own if own in DTYPES else "float32"
 

@@ -32,6 +32,7 @@ def make_tokenizer_readable(folder: Path, chat_template: str) -> None:
         settings["additional_special_tokens"] = extra
     elif isinstance(extra, dict) and extra:
         settings["extra_special_tokens"] = extra
+    settings.setdefault("model_input_names", ["input_ids", "attention_mask"])  # 4 adds token_type_ids to these classes
     settings["chat_template"] = chat_template
     write_json(path, settings)
     (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")

@@ -100,6 +100,7 @@ def test_the_files_are_readable_by_transformers_4_too(store: Store, tmp_path: Pa
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
     config = json.loads((folder / "config.json").read_text())
     assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast" and "backend" not in tokenizer
+    assert tokenizer["model_input_names"] == ["input_ids", "attention_mask"]
     assert tokenizer["chat_template"] == (folder / "chat_template.jinja").read_text()
     assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] and config["torch_dtype"] == "float32"
     generation = json.loads((folder / "generation_config.json").read_text())
