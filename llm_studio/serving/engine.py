@@ -12,11 +12,12 @@ import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
+from llm_studio.config import from_yaml
 from llm_studio.data.types import Message
 from llm_studio.errors import UserError
 from llm_studio.modeling.devices import choose_device
-from llm_studio.modeling.download import use_token
-from llm_studio.modeling.loading import LoadedModel, load_backbone, load_experiment
+from llm_studio.modeling.download import fetch, is_here, use_token
+from llm_studio.modeling.loading import CONFIG_FILE, LoadedModel, checkpoint_of, load_backbone, load_experiment
 from llm_studio.modeling.sampling import Sampling
 from llm_studio.serving.stop_texts import StopTexts
 from llm_studio.store import Store
@@ -71,6 +72,10 @@ class ChatEngine:
         record = store.experiments.get(experiment_id)
         folder = store.home.experiment(experiment_id)
         use_token(store.secrets.get("huggingface_token"))
+        config = from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config
+        if (checkpoint_of(folder, which) / "adapter_config.json").is_file():
+            bring(config.llm_backbone, config.environment.huggingface_branch, report)
+        use_token(store.secrets.get("huggingface_token"))
         return cls(
             load_experiment(folder, which=which, device=choose_device(device).value, report=report), name=record.name
         )
@@ -82,6 +87,7 @@ class ChatEngine:
         Raises:
             UserError: it cannot be loaded.
         """
+        bring(name, "main", report)
         return cls(load_backbone(name, device=choose_device(device).value, report=report), name=name)
 
     @property
@@ -286,6 +292,16 @@ class _Pieces(BaseStreamer):  # type: ignore[misc]
     def __iter__(self) -> Iterator[str]:
         while (piece := self._queue.get()) is not None:
             yield piece
+
+
+def bring(name: str, revision: str, report: Reporter) -> None:
+    """Fetch a backbone that is no longer in the cache, saying how far it is.
+
+    Raises:
+        UserError: it cannot be fetched.
+    """
+    if not is_here(name, revision):
+        fetch(name, revision=revision, total_bytes=0, report=report)
 
 
 def _message(message: Mapping[str, str]) -> Message:
