@@ -234,9 +234,12 @@ def refuse(data: Data) -> None:
     Raises:
         UserError: how many errors there are, and what they are about.
     """
+    if len(data.errors) == 1:
+        error = data.errors[0]
+        raise UserError(f"The experiment cannot start. {error.what}", where=error.where, fix=error.fix)
     if data.errors:
         raise UserError(
-            f"The experiment cannot start: {words.plural(len(data.errors), 'error')} to correct.",
+            f"The experiment cannot start: {len(data.errors)} errors to correct.",
             where=", ".join(dict.fromkeys(error.where for error in data.errors)),
             fix="The page says for each what it takes.",
         )

@@ -1,6 +1,7 @@
 """Looks a chosen backbone up in the background, so that a slow Hub never holds the page up."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
 from dataclasses import dataclass
@@ -50,9 +51,16 @@ class Looked:
 
 
 class Lookups:
-    """One look-up per question; answers stay until they are forgotten."""
+    """One look-up per question; answers stay until they are forgotten.
 
-    def __init__(self) -> None:
+    check: asks the machine and the Hub, as `check_backbone` does. patience_seconds: how long `ask` waits for an answer.
+    """
+
+    def __init__(
+        self, check: Callable[..., BackboneFacts] = check_backbone, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._check = check
+        self._patience_seconds = patience_seconds
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="backbone")
         self._kept: dict[Key, Future[BackboneFacts]] = {}
         self._lock = threading.Lock()
@@ -64,10 +72,10 @@ class Lookups:
             if key not in self._kept:
                 if len(self._kept) >= MOST_KEPT:
                     self._kept.clear()
-                self._kept[key] = self._threads.submit(_look, key)
+                self._kept[key] = self._threads.submit(self._look, key)
             future = self._kept[key]
         try:
-            return Looked(facts=future.result(PATIENCE_SECONDS))
+            return Looked(facts=future.result(self._patience_seconds))
         except StillRunning:
             return Looked()
         except UserError as error:
@@ -88,10 +96,9 @@ class Lookups:
             allowed_folders(store),
         )
 
-
-def _look(key: Key) -> BackboneFacts:
-    name, revision, token, trust, folders = key
-    return check_backbone(name, revision=revision, token=token, trust_remote_code=trust, folders=folders)
+    def _look(self, key: Key) -> BackboneFacts:
+        name, revision, token, trust, folders = key
+        return self._check(name, revision=revision, token=token, trust_remote_code=trust, folders=folders)
 
 
 LOOKUPS = Lookups()
