@@ -128,12 +128,15 @@ def test_a_wrong_request_gets_what_where_and_fix(running: Running, body: dict[st
 
 
 def test_a_client_that_leaves_ends_its_answer_at_once(running: Running) -> None:
+    started = time.monotonic()
+    running.post(max_tokens=220)
+    whole_seconds = time.monotonic() - started
     for _ in stream_answer(running.record, ASK, {"max_tokens": 220}):
         break
     left_at = time.monotonic()
-    while httpx.get(f"{running.address}/health").json()["answers"] and time.monotonic() < left_at + 5:
+    while httpx.get(f"{running.address}/health").json()["answers"] and time.monotonic() < left_at + 30:
         time.sleep(0.01)
-    assert time.monotonic() - left_at < 0.5
+    assert time.monotonic() - left_at < max(0.2, whole_seconds / 2)
 
 
 def test_a_stop_between_pieces_ends_the_stream(running: Running) -> None:
