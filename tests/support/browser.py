@@ -108,6 +108,7 @@ class Studio:
         if self.process.stdout:
             self.process.stdout.close()
         _, left = psutil.wait_procs(family, timeout=3)
+        left = [process for process in left if lives(process)]
         for process in left:
             process.kill()
         return left
@@ -142,6 +143,14 @@ class Studio:
         while self.revision(page) <= before:
             assert time.monotonic() < deadline, "the studio did not answer"
             page.wait_for_timeout(10)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie has ended and only waits for the system to take note."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def find_chromium() -> str | None:
