@@ -72,6 +72,13 @@ def create(
     locked = [Depends(_key_check(api_key))]
     _say_errors_plainly(app)
 
+    _add_routes(app, engine, turns, locked, defaults, on_use)
+    return app
+
+
+def _add_routes(
+    app: FastAPI, engine: ChatEngine, turns: Turns, locked: list[Any], defaults: Sampling, on_use: Callable[[], None]
+) -> None:
     @app.get("/health")
     async def health() -> dict[str, Any]:
         return {"status": "ok", "answers": len(turns.line)}
@@ -110,8 +117,6 @@ def create(
             protocol.completion(identity, engine.name, text, usage.finish_reason, _usage(usage)),
             headers=NO_BROWSER_CACHE,
         )
-
-    return app
 
 
 def _key_check(api_key: str) -> Callable[[Request], None]:

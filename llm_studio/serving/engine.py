@@ -1,7 +1,6 @@
 """One loaded model that answers conversations piece by piece, as tuned or as it was before tuning."""
 
 import contextlib
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList
-from transformers.generation.streamers import BaseStreamer
+from transformers import StoppingCriteriaList
 
 from llm_studio.config import from_yaml
 from llm_studio.data.types import Message
@@ -19,13 +17,13 @@ from llm_studio.modeling.devices import choose_device
 from llm_studio.modeling.download import fetch, is_here, use_token
 from llm_studio.modeling.loading import CONFIG_FILE, LoadedModel, checkpoint_of, load_backbone, load_experiment
 from llm_studio.modeling.sampling import Sampling
+from llm_studio.serving.pieces import Pieces, StopWhenSet
 from llm_studio.serving.stop_texts import StopTexts
 from llm_studio.store import Store
 
 __all__ = ["ChatEngine", "Sampling", "Usage"]
 
 ROLES = ("system", "user", "assistant", "tool")
-UNTRUE_CHARACTER = "\ufffd"  # what decoding gives for a character of which not all bytes are there yet
 Reporter = Callable[[str], None]
 
 
@@ -169,7 +167,7 @@ class ChatEngine:
     def _answer(
         self, prompt: list[int], most: int, sampling: Sampling, adapter: bool, stopped: threading.Event, usage: Usage
     ) -> Iterator[str]:
-        pieces = _Pieces(self.loaded.tokenizer)
+        pieces = Pieces(self.loaded.tokenizer)
         cut = StopTexts((*sampling.stop, *self.loaded.template.stop_texts))
         fault: list[BaseException] = []
 
@@ -209,7 +207,7 @@ class ChatEngine:
         sampling: Sampling,
         adapter: bool,
         stopped: threading.Event,
-        pieces: "_Pieces",
+        pieces: Pieces,
     ) -> None:
         model = self.loaded.model
         ids = torch.tensor([prompt], device=model.device)
@@ -232,66 +230,9 @@ class ChatEngine:
                 eos_token_id=list(self.loaded.template.stop_ids),
                 pad_token_id=self.loaded.template.pad_id,
                 streamer=pieces,
-                stopping_criteria=StoppingCriteriaList([_StopWhenSet(stopped)]),
+                stopping_criteria=StoppingCriteriaList([StopWhenSet(stopped)]),
                 **drawn,
             )
-
-
-class _StopWhenSet(StoppingCriteria):  # type: ignore[misc]
-    """Ends generation after the token at which an event was found set."""
-
-    def __init__(self, event: threading.Event) -> None:
-        self._event = event
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        return torch.full((input_ids.shape[0],), self._event.is_set(), dtype=torch.bool, device=input_ids.device)
-
-
-class _Pieces(BaseStreamer):  # type: ignore[misc]
-    """Turns generated ids into text as soon as it can be read, for another thread.
-
-    transformers' own streamer waits for a space, so that JSON would come in one lump. Each piece is what decoding the
-    ids since the last piece adds to the decoding of the piece before, which keeps leading spaces right in every
-    tokenizer.
-    """
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._ids: list[int] = []
-        self._before, self._read = 0, 0
-        self._prompt_is_next = True
-        self.count = 0
-
-    def put(self, value: torch.Tensor) -> None:
-        """Called by generate: first with the prompt, then with each token."""
-        if self._prompt_is_next:
-            self._prompt_is_next = False
-            return
-        self._ids.extend(value.reshape(-1).tolist())
-        self.count = len(self._ids)
-        self._emit(whole=False)
-
-    def end(self) -> None:
-        """Called at the end, by generate or by the thread it ran in."""
-        self._emit(whole=True)
-        self._queue.put(None)
-
-    def _emit(self, *, whole: bool) -> None:
-        before = self._decoded(self._ids[self._before : self._read])
-        text = self._decoded(self._ids[self._before :])
-        if text.endswith(UNTRUE_CHARACTER) and not whole:
-            return
-        if len(text) > len(before):
-            self._queue.put(text[len(before) :])
-        self._before, self._read = self._read, len(self._ids)
-
-    def _decoded(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-
-    def __iter__(self) -> Iterator[str]:
-        while (piece := self._queue.get()) is not None:
-            yield piece
 
 
 def bring(name: str, revision: str, report: Reporter) -> None:
