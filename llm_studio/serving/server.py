@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from llm_studio.errors import UserError
+from llm_studio.modeling.threads import share_cores
 from llm_studio.store import Home, ServerRecord, Store
 from llm_studio.store.processes import own_identity
 
@@ -66,6 +67,7 @@ def serve(store: Store, record: ServerRecord) -> None:
         store.servers.update(record.id, phase=words)
 
     report("Loading the libraries")
+    share_cores()
     import uvicorn
 
     from llm_studio.modeling.download import use_token

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from llm_studio.errors import Cancelled, UserError
+from llm_studio.modeling.threads import share_cores
 from llm_studio.store import Home, Store
 from llm_studio.store.processes import own_identity
 from llm_studio.worker.job_reporting import Reporter
@@ -49,7 +50,8 @@ def run(store: Store, experiment_id: str, terminated: threading.Event) -> int:
         store.experiments.finish(record.id, "failed", error.as_dict())
         return FAILED
     store.experiments.set_running(record.id, *identity)
-    reporter.phase("Starting")
+    reporter.phase("Loading the libraries")
+    share_cores()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # speaks of optional packages while it is imported
     try:
         from llm_studio.worker.job_steps import run_experiment
