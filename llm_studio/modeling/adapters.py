@@ -46,7 +46,12 @@ def make_trainable(model: Any, config: ExperimentConfig, *, quantised: bool) -> 
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.float32)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return Trainable(model, trained, sum(parameter.numel() for parameter in model.parameters()))
+    return Trainable(model, trained, sum(weights_in(parameter) for parameter in model.parameters()))
+
+
+def weights_in(parameter: torch.Tensor) -> int:
+    """Number of weights in a tensor; bitsandbytes keeps two 4-bit ones in each byte."""
+    return parameter.numel() * (2 if type(parameter).__name__ == "Params4bit" else 1)
 
 
 def lora_config(model: Any, config: ExperimentConfig) -> LoraConfig:

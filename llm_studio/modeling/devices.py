@@ -49,6 +49,8 @@ def choose_dtype(wanted: str, *, device: str, parameters: int, all_weights: bool
     """
     if all_weights and wanted in ("auto", "float16"):
         return Choice("float32", "the weights themselves are trained, and 16 bits would round small steps away")
+    if wanted == "float16" and device == "cpu":
+        return Choice("bfloat16", "a CPU computes float16 very slowly, and this takes the same memory")
     if wanted != "auto":
         return Choice(wanted, "as set")
     if device == "cpu":
@@ -70,8 +72,6 @@ def choose_autocast(*, device: str, mixed_precision: bool, dtype: str) -> tuple[
     if not mixed_precision:
         return None, "mixed precision is off"
     if device == "cpu":
-        if dtype == "float16":
-            return None, "a CPU does not compute float16 well"
         if cpu_computes_bfloat16():
             return torch.bfloat16, "this processor computes bfloat16 in hardware"
         return None, "this processor has no bfloat16 arithmetic"

@@ -80,8 +80,12 @@ def load_tokenizer(config: ExperimentConfig, folder: Path | None = None) -> Any:
         raise _cannot_load("tokenizer", name, error) from error
 
 
-def load_model(config: ExperimentConfig, *, device: str, parameters: int = 0) -> tuple[Any, Choice]:
+def load_model(
+    config: ExperimentConfig, *, device: str, parameters: int = 0, trains: bool = False
+) -> tuple[Any, Choice]:
     """The backbone and its number type, with the reason for it.
+
+    parameters: how many it has, 0 when not known. trains: it will be trained, not only asked.
 
     Raises:
         UserError: it cannot be loaded, or there is not enough memory for it.
@@ -109,7 +113,20 @@ def load_model(config: ExperimentConfig, *, device: str, parameters: int = 0) ->
                 fix="Choose int8 or int4, or a smaller backbone.",
             ) from error
         raise _cannot_load("backbone", name, error) from error
+    if trains and dtype.value == "int4":
+        keep_gradients(model)
     return model, dtype
+
+
+def keep_gradients(model: Any) -> None:
+    """Keep 4-bit layers in the layout that can be trained.
+
+    On processors with AVX-512 BF16 bitsandbytes 0.50 packs their weights for good at the first forward in eval mode,
+    for a kernel without a gradient: training after a scoring would then be silently wrong.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -59,7 +59,7 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     config = within_context(config, facts, reporter)
     prepared = prepare(store, record, config, reporter)
     reporter.phase("Loading the backbone")
-    model, dtype = load_model(config, device=record.device, parameters=facts.parameters)
+    model, dtype = load_model(config, device=record.device, parameters=facts.parameters, trains=True)
     check_vocabulary(model, prepared.samples, config.llm_backbone)
     reporter.note(f"Backbone {config.llm_backbone} in {dtype.value}: {dtype.reason}.")
     autocast, why = devices.choose_autocast(

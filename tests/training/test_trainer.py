@@ -9,7 +9,7 @@ from transformers import set_seed
 
 from llm_studio.config import ExperimentConfig, make_config
 from llm_studio.data.types import Conversation, Message
-from llm_studio.errors import UserError
+from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.loading import QUANTISED, load_model, load_tokenizer, quiet
 from llm_studio.tokens.sample import IGNORE_INDEX, Sample
@@ -56,11 +56,20 @@ def rows_of(config: ExperimentConfig) -> tuple[Template, list[Sample]]:
 
 
 def run(
-    config: ExperimentConfig, folder: Path, *, stop_after: int | None = None, listener: Any = None
+    config: ExperimentConfig,
+    folder: Path,
+    *,
+    stop_after: int | None = None,
+    listener: Any = None,
+    scored_before: bool = False,
 ) -> tuple[list[StepDone], Any, bool]:
     set_seed(config.environment.seed)
     template, samples = rows_of(config)
-    model, dtype = load_model(config, device="cpu")
+    model, dtype = load_model(config, device="cpu", trains=True)
+    if scored_before:
+        with torch.inference_mode():
+            model.eval()(input_ids=torch.tensor([samples[0].input_ids]))
+        set_seed(config.environment.seed)
     model = make_trainable(model, config, quantised=dtype.value in QUANTISED).model
     steps: list[StepDone] = []
 
@@ -148,6 +157,24 @@ def test_a_stopped_training_goes_on_to_the_same_losses(backbone: Path, tmp_path:
     assert [step.loss for step in first + second] == pytest.approx(whole, abs=1e-6)
 
 
+def test_a_training_stopped_in_its_last_evaluation_goes_on_with_that_evaluation(backbone: Path, tmp_path: Path) -> None:
+    due: list[int] = []
+    config = config_of(backbone, **{"training.epochs": 1, "training.evaluation_epochs": 1.0})
+
+    def listen(event: Event) -> None:
+        if isinstance(event, EvaluationDue):
+            due.append(event.step)
+            if len(due) == 1:
+                raise Cancelled
+
+    first, _, finished = run(config, tmp_path, listener=listen)
+    assert not finished
+    second, _, finished = run(config, tmp_path, listener=listen)
+    assert finished
+    assert due == [6, 6]
+    assert (len(first), len(second)) == (6, 0)
+
+
 def test_what_it_saves_to_go_on_holds_nothing_pickled_by_transformers(backbone: Path, tmp_path: Path) -> None:
     run(config_of(backbone), tmp_path, stop_after=2)
     assert list(tmp_path.rglob("optimizer.pt"))
@@ -159,6 +186,16 @@ def test_lora_learns_on_a_backbone_of_every_number_type(backbone: Path, tmp_path
     steps, model, _ = run(config_of(backbone, **{"architecture.backbone_dtype": dtype, "training.epochs": 4}), tmp_path)
     assert steps[-1].loss < steps[0].loss - 0.2
     assert all("lora" in name for name, weight in model.named_parameters() if weight.requires_grad)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int8", "int4"])
+def test_scoring_the_backbone_before_changes_nothing_of_the_training(
+    backbone: Path, tmp_path: Path, dtype: str
+) -> None:
+    config = config_of(backbone, **{"architecture.backbone_dtype": dtype, "training.epochs": 1})
+    plain = [step.loss for step in run(config, tmp_path / "a")[0]]
+    scored = [step.loss for step in run(config, tmp_path / "b", scored_before=True)[0]]
+    assert scored == pytest.approx(plain, abs=1e-6)
 
 
 def test_full_fine_tuning_trains_all_weights(backbone: Path, tmp_path: Path) -> None:
