@@ -51,7 +51,7 @@ def make_trainable(model: Any, config: ExperimentConfig, *, quantised: bool) -> 
 
 def weights_in(parameter: torch.Tensor) -> int:
     """Number of weights in a tensor; bitsandbytes keeps two 4-bit ones in each byte."""
-    return parameter.numel() * (2 if type(parameter).__name__ == "Params4bit" else 1)
+    return int(parameter.numel()) * (2 if type(parameter).__name__ == "Params4bit" else 1)
 
 
 def lora_config(model: Any, config: ExperimentConfig) -> LoraConfig:
