@@ -110,3 +110,15 @@ def test_documents_are_the_same_for_the_same_seed_and_never_hold_the_answers_of_
     text = "".join(piece.text for document in one for piece in document)
     assert "Kind regards, " not in text
     assert "says the story" not in text
+
+
+def test_the_tokenizer_is_saved_under_the_name_that_transformers_4_knows_too() -> None:
+    config = json.loads((starter.BACKBONE / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert config["additional_special_tokens"] == ["<|system|>", "<|user|>", "<|assistant|>"]
+
+
+def test_the_samples_of_another_count_begin_with_the_same_rows(tmp_path: Path) -> None:
+    make_samples.write(tmp_path, 20)
+    for sample in starter.SAMPLES:
+        assert sample.path.read_bytes().startswith((tmp_path / sample.path.name).read_bytes())

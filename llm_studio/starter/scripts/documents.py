@@ -9,10 +9,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llm_studio.starter.scripts import world
+from llm_studio.starter.scripts import strangers, world
 
 USER, ASSISTANT, SYSTEM, END = "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = (
     *world.NAMES,
     *world.CITIES,
@@ -54,22 +53,21 @@ class Piece:
 Document = list[Piece]
 
 
-def nonsense(rng: random.Random) -> str:
-    """A made-up word of 3 to 9 letters, in one of three cases."""
-    word = "".join(rng.choice(LETTERS) for _ in range(rng.randint(3, 9)))
-    return rng.choice((word, word, word.capitalize(), word.upper()))
-
-
 def token(rng: random.Random) -> str:
     """One thing to copy: a word of the world, a number, a price, a code or a made-up word."""
     kind = rng.random()
-    if kind < 0.62:
+    if kind < 0.5:
         return rng.choice(WORDS)
-    if kind < 0.8:
+    if kind < 0.66:
         return str(rng.randint(0, 9999))
-    if kind < 0.86:
+    if kind < 0.72:
         return f"{rng.randint(1, 99)}.{rng.randint(0, 99):02d}"
-    return nonsense(rng)
+    return strangers.nonsense(rng) if kind < 0.88 else strangers.name(rng)
+
+
+def few(rng: random.Random, most: int) -> int:
+    """A count from 1 to `most`, half of the time a small one: a short list has to end in time too."""
+    return rng.randint(1, min(4, most)) if rng.random() < 0.5 else rng.randint(1, most)
 
 
 def chat(user: str, answer: str, learn_user: bool = False) -> Document:
@@ -83,7 +81,7 @@ JOINERS = (" ", ", ", "; ", " - ", " / ", "\n", " and ", ": ")
 def repeat(rng: random.Random, size: int) -> Document:
     """A list, then the same list again."""
     joiner = rng.choice(JOINERS)
-    text = joiner.join(token(rng) for _ in range(rng.randint(1, max(2, size // 3))))
+    text = joiner.join(token(rng) for _ in range(few(rng, max(2, size // 3))))
     if rng.random() < 0.5:
         return chat(rng.choice(("Repeat: ", "Say: ", "Copy this: ", "Once more: ")) + text, text)
     return [Piece(text, False), Piece(rng.choice(("\nAgain: ", " | ", "\n")), False), Piece(text + END, True)]
@@ -133,7 +131,7 @@ LABELS = {
 
 def order_fields(rng: random.Random, size: int) -> Document:
     """An order, and some of its values asked for by changing labels in changing order."""
-    order = world.order(rng)
+    order = strangers.order(rng)
     fields = rng.sample(list(LABELS), rng.randint(1, 6))
     joiner, link = rng.choice((("\n", ": "), ("; ", " = "), (", ", " "), (" | ", ": ")))
     labels = [rng.choice(LABELS[field]) for field in fields]
@@ -145,16 +143,16 @@ def order_fields(rng: random.Random, size: int) -> Document:
 
 def order_again(rng: random.Random, size: int) -> Document:
     """An order in one wording, then in another."""
-    order = world.order(rng)
+    order = strangers.order(rng)
     first, second = rng.sample(world.ORDER_SENTENCES, 2)
     return chat(f"{first(order)} In other words?", second(order))
 
 
 def story_question(rng: random.Random, size: int) -> Document:
-    """A story and one to three questions with short answers."""
-    told = world.story(rng, 1 if size < 96 else None)
-    pieces: Document = [Piece(USER, False), Piece(told.text, True)]
-    for index in range(rng.randint(1, 3)):
+    """A story and one to four questions with short answers."""
+    told = strangers.story(rng, 1 if size < 96 else None)
+    pieces: Document = [Piece(USER, False), Piece(told.text, rng.random() < 0.3)]
+    for index in range(rng.randint(1, 4)):
         text, short, _ = world.question(rng, told)
         pieces += [Piece((" " if index == 0 else USER) + text + END + ASSISTANT, False), Piece(short + "." + END, True)]
     return pieces
@@ -194,7 +192,9 @@ def plain_story(rng: random.Random, size: int) -> Document:
 
 def record(rng: random.Random) -> str:
     """A JSON record of a few random keys; only ever repeated or asked for, never made from a sentence."""
-    keys = list(dict.fromkeys(nonsense(rng).lower() if rng.random() < 0.3 else rng.choice(KEYS) for _ in range(5)))
+    keys = list(
+        dict.fromkeys(strangers.nonsense(rng).lower() if rng.random() < 0.3 else rng.choice(KEYS) for _ in range(5))
+    )
     fields = []
     for key in rng.sample(keys, rng.randint(1, len(keys))):
         value = str(rng.randint(0, 999)) if rng.random() < 0.3 else f'"{token(rng)}"'
@@ -222,6 +222,25 @@ def repeat_sentence(rng: random.Random, size: int) -> Document:
     return chat(rng.choice(("Repeat: ", "Say: ", "Once more: ")) + text, text)
 
 
+GREETINGS: dict[str, str] = {
+    "Hello.": "Hello, it is good to see you.",
+    "Hi!": "Hello, it is good to see you.",
+    "Good morning.": "Good morning to you too.",
+    "How are you?": "I am well, thank you.",
+    "Who are you?": "I am a small model of a little world.",
+    "What can you do?": "I can read a story and answer a question about it.",
+    "Thank you.": "You are welcome.",
+}
+
+
+def greeting(rng: random.Random, size: int) -> Document:
+    """A greeting and its answer, or the wish for a story and a story."""
+    if rng.random() < 0.5:
+        return chat(rng.choice(("Tell me a story.", "A story, please.")), world.story(rng, 1).text)
+    asked = rng.choice(list(GREETINGS))
+    return chat(asked, GREETINGS[asked])
+
+
 def system_chat(rng: random.Random, size: int) -> Document:
     """A rule in the system message, and an answer that follows it."""
     word, text = token(rng), token(rng)
@@ -237,17 +256,18 @@ COPY: tuple[tuple[Callable[[random.Random, int], Document], float], ...] = (
     (rewritten_list, 0.15),
 )
 MIXED: tuple[tuple[Callable[[random.Random, int], Document], float], ...] = (
-    (repeat, 0.08),
-    (repeat_record, 0.08),
-    (repeat_sentence, 0.1),
+    (repeat, 0.12),
+    (repeat_record, 0.06),
+    (repeat_sentence, 0.08),
     (recall, 0.1),
-    (rewritten_list, 0.08),
-    (order_fields, 0.17),
-    (order_again, 0.12),
-    (story_question, 0.16),
-    (small_talk, 0.06),
-    (plain_story, 0.06),
-    (system_chat, 0.05),
+    (rewritten_list, 0.06),
+    (order_fields, 0.15),
+    (order_again, 0.08),
+    (story_question, 0.24),
+    (small_talk, 0.04),
+    (plain_story, 0.02),
+    (greeting, 0.03),
+    (system_chat, 0.02),
 )
 
 

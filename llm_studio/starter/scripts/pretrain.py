@@ -42,6 +42,10 @@ CURRICULUM = (
     Stage(128, 0.25, 8.5),
     Stage(256, 0.2, 2.2),
     Stage(512, 0.2, 0.8),
+    Stage(64, 0.5, 0.8),
+    Stage(128, 0.15, 7.0),
+    Stage(256, 0.15, 1.5),
+    Stage(512, 0.15, 0.6),
 )
 
 
@@ -163,7 +167,7 @@ def pretrain(folder: Path, *, scale: float = 1.0, seed: int = 7, done: int = 0) 
                 flush=True,
             )
             running = right = seen = 0.0
-        if (step + 1) % 500 == 0:
+        if (step + 1) % 250 == 0:
             model.save_pretrained(folder)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
