@@ -165,3 +165,8 @@ def test_import_tune_watch_compare_chat_stop_download_delete(studio: Studio, pag
         assert not (studio.home / "experiments" / experiment).exists()
     studio.open(page, "#experiments")
     page.get_by_text("No experiments yet").first.wait_for()
+    studio.open(page, "#datasets")
+    part(page, "commands").click()
+    studio.act(page, page.get_by_role("menuitem", name="Delete").click)
+    button(page, "Delete data set").click()
+    page.get_by_text("No data sets yet").first.wait_for()
