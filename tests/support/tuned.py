@@ -17,7 +17,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jin
 CONTEXT = 256
 
 
-def make_backbone(folder: Path, *, chat_template: bool = True) -> Path:
+def make_backbone(folder: Path, *, chat_template: bool = True, context: int = CONTEXT, layers: int = 2) -> Path:
     """A Llama of 0.1 million parameters with the starter's tokenizer; the same weights every time."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES if chat_template else TOKENIZER_FILES[:2]:
@@ -28,10 +28,10 @@ def make_backbone(folder: Path, *, chat_template: bool = True) -> Path:
         vocab_size=len(tokenizer),
         hidden_size=64,
         intermediate_size=128,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=context,
         tie_word_embeddings=True,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

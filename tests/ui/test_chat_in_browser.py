@@ -13,6 +13,7 @@ from tests.support.tuned import make_backbone, make_experiment
 pytestmark = pytest.mark.browser
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 LOADING_MILLISECONDS = 60_000
+LAYERS = 32  # so many that an answer takes seconds and can be stopped
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,9 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """A studio with one tuned model."""
     folder = tmp_path_factory.mktemp("chat")
     store = Store.open(Home(folder / "home"))
-    make_experiment(store, make_backbone(folder / "backbone"), name=f"orders {HOSTILE}"[:80])
+    make_experiment(
+        store, make_backbone(folder / "backbone", context=4096, layers=LAYERS), name=f"orders {HOSTILE}"[:80]
+    )
     store.close()
     studio = Studio(folder / "home", port=20301)
     yield studio
@@ -30,8 +33,15 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 
 def ask(page: Any, words: str) -> None:
-    page.locator('[data-test="chat_prompt"]').fill(words)
-    page.locator('[data-test="chat_prompt"]').press("Enter")
+    """Type and press Enter; as a person would, press Send when nothing happens for a while."""
+    box = page.locator('[data-test="chat_prompt"]')
+    box.fill(words)
+    box.press("Enter")
+    for _ in range(100):
+        if box.input_value() != words:
+            return
+        page.wait_for_timeout(50)
+    page.locator('[data-test="send"]').click()
 
 
 def copies(page: Any, count: int) -> None:
@@ -63,6 +73,8 @@ def test_a_person_talks_to_a_tuned_model_and_to_its_backbone(talking: Studio, pa
     page.locator('[data-test="delete"]').click()
     page.locator('[data-test^="suggest/"]').first.wait_for()
     assert page.locator(".ls-say-user").count() == 0
+    page.get_by_text("Compare with before tuning").click()
+    page.locator('[data-test="talk_right"]').wait_for(state="hidden")
 
 
 def test_stop_keeps_what_was_said_and_typed_text_stays_while_an_answer_comes(talking: Studio, page: Any) -> None:
@@ -71,10 +83,13 @@ def test_stop_keeps_what_was_said_and_typed_text_stays_while_an_answer_comes(tal
     page.locator('[data-test="temperature"]').fill("warm")
     page.locator('[data-test="save_settings"]').click()
     page.get_by_text("Temperature is 'warm'.").wait_for()
-    page.locator('[data-test="temperature"]').fill("1")
-    page.locator('[data-test="max_tokens"]').fill("220")
+    page.locator('[data-test="temperature"]').fill("0")
+    page.locator('[data-test="max_tokens"]').fill("4000")
     page.locator('[data-test="save_settings"]').click()
-    page.get_by_text("temperature 1 · at most 220 tokens").wait_for()
+    page.get_by_text("likeliest tokens · at most 4,000 tokens").or_(
+        page.get_by_text("at most 4000 tokens")
+    ).first.wait_for()
+    talking.settled(page)
     ask(page, "Say much.")
     page.locator(".ls-caret").first.wait_for(timeout=LOADING_MILLISECONDS)
     page.locator('[data-test="chat_prompt"]').type("and then")
