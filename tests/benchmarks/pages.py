@@ -111,11 +111,10 @@ def timed(deed: Callable[[], None]) -> float:
 
 def theme_click(page: Any) -> None:
     """Press the theme switch and wait until the page looks different."""
-    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    page.locator('[data-test="theme"]').first.click()
-    page.wait_for_function(
-        "before => getComputedStyle(document.body).backgroundColor !== before", arg=before, polling=5
-    )
+    script = "() => document.documentElement.dataset.theme || ''"
+    before = page.evaluate(script)
+    page.locator('[data-action="studio.theme"]').click()
+    page.wait_for_function(f"before => ({script})() !== before", arg=before, polling=5)
 
 
 def open_page(page: Any, address: str) -> None:
