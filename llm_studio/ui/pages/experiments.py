@@ -162,6 +162,8 @@ def narrow(data: Data) -> str:
         blocks.append(
             f'<div class="ls-block"><p class="ls-text">{name} {build.status_tag(record.status)}</p>{said}</div>'
         )
+    if len(blocks) > 1:
+        blocks.append(f'<p class="ls-text">{text.link("Compare experiments", "#compare")}</p>')
     return f'<div class="ls-narrow">{"".join(blocks)}</div>'
 
 

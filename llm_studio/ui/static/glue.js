@@ -8,6 +8,7 @@
     LONGEST_TEXT = 300000,      // characters in one text area
     LONGEST_MESSAGE = 1000000,  // bytes; Wave closes the connection above 1 MiB without a word
     SECOND_CLICK = 400,         // milliseconds
+    LONGEST_BUSY = 20000,       // milliseconds; then the line says nothing more, the page's own words must
     root = document.documentElement,
     version = new URL(document.currentScript.src).search
 
@@ -28,6 +29,7 @@
   const send = WebSocket.prototype.send
   let socketOpened = 0
   WebSocket.prototype.send = function (data) {
+    if (typeof data === 'string' && data.startsWith('@ ')) showBusy()
     if (typeof data === 'string' && data.startsWith('@ ') && data.length > LONGEST_MESSAGE / 4) {
       const size = new Blob([data]).size
       if (size > LONGEST_MESSAGE) {
@@ -46,6 +48,16 @@
 
   const emit = (name, value) => { if (window.wave) window.wave.emit('studio', name, value) }
 
+  // ---- busy: a line on top from the moment something is asked until the server has answered ---------------------------
+
+  let busySince = 0
+  const showBusy = () => {
+    const since = busySince = performance.now()
+    root.dataset.busy = 'yes'
+    setTimeout(() => { if (busySince === since) showAnswered() }, LONGEST_BUSY)
+  }
+  const showAnswered = () => { delete root.dataset.busy }
+
   // ---- resync: a change was lost on the way, so everything is asked for again -----------------------------------------
 
   let sequence = 0, revision = 0
@@ -62,6 +74,7 @@
     const next = Number(mark.dataset.seq), rev = Number(mark.dataset.rev)
     if (next === sequence && rev === revision) return
     if (sequence && next > sequence + 1) { resync(`missed ${next - sequence - 1}`); return }
+    if (rev !== revision) showAnswered()
     sequence = next
     revision = rev
   }
