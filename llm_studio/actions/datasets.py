@@ -4,13 +4,25 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from llm_studio.actions.finishing import (
+    UPDATE,
+    free_name,
+    make_dataset,
+    names,
+    newest_job,
+    start_counting,
+    start_finish,
+    start_update,
+    unused_name,
+    update_settings,
+    used_by,
+)
 from llm_studio.actions.imports import (
     ImportDraft,
     add_validation,
     cancel_import,
     change_draft,
-    finish_import,
-    free_name,
+    finish_job,
     import_dataset,
     import_draft,
     is_active,
@@ -18,13 +30,11 @@ from llm_studio.actions.imports import (
     preview,
     remove_validation,
     start_import,
-    unused_name,
     validation_job,
 )
 from llm_studio.data import Dataset, open_dataset
 from llm_studio.data import statistics as figures
-from llm_studio.data.dataset import SETTINGS, SPLIT, STATISTICS
-from llm_studio.data.prepare import Preview, prepare
+from llm_studio.data.prepare import Preview
 from llm_studio.data.prepare import preview as preview_rows
 from llm_studio.data.staging import make_settings
 from llm_studio.data.statistics import Statistics
@@ -39,18 +49,21 @@ __all__ = [
     "change_draft",
     "check_unused",
     "delete_dataset",
-    "finish_import",
+    "finish_job",
     "import_dataset",
     "import_draft",
     "is_active",
+    "make_dataset",
     "open_imports",
     "preview",
     "preview_settings",
     "remove_validation",
     "rename_dataset",
     "show",
+    "start_finish",
     "start_import",
     "start_statistics",
+    "start_update",
     "unused_name",
     "update_settings",
     "used_by",
@@ -60,19 +73,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DatasetView:
-    """All that is known of a data set; `statistics` is None until they are counted, `counting` is that job."""
+    """All that is known of a data set; `statistics` is None until they are counted, `counting` is that job.
+
+    updating: the newest job that changed columns or split.
+    """
 
     record: DatasetRecord
     dataset: Dataset
     statistics: Statistics | None
     counting: JobRecord | None
+    updating: JobRecord | None
     experiments: tuple[ExperimentRecord, ...]
     leave_out: bool
-
-
-def used_by(store: Store, dataset_id: str) -> tuple[ExperimentRecord, ...]:
-    """The experiments that learned, learn or will learn from a data set."""
-    return tuple(record for record in store.experiments.list() if record.dataset_id == dataset_id)
 
 
 def show(store: Store, dataset_id: str) -> DatasetView:
@@ -84,13 +96,12 @@ def show(store: Store, dataset_id: str) -> DatasetView:
     record = store.datasets.get(dataset_id)
     folder = store.home.dataset(dataset_id)
     dataset = open_dataset(folder)
-    jobs = store.jobs.list(kind="dataset_statistics", subject=dataset_id)
-    newest = max(jobs, key=lambda job: job.created_at, default=None)
     return DatasetView(
         record=record,
         dataset=dataset,
         statistics=figures.load(folder),
-        counting=newest,
+        counting=newest_job(store, "dataset_statistics", dataset_id),
+        updating=newest_job(store, UPDATE, dataset_id),
         experiments=used_by(store, dataset_id),
         leave_out=dataset.leave_out,
     )
@@ -99,10 +110,7 @@ def show(store: Store, dataset_id: str) -> DatasetView:
 def start_statistics(store: Store, dataset_id: str) -> JobRecord:
     """Counts the statistics (anew), unless that is under way."""
     store.datasets.get(dataset_id)
-    active = store.jobs.list(kind="dataset_statistics", subject=dataset_id, active=True)
-    return (
-        active[0] if active else store.jobs.create("dataset_statistics", {"dataset_id": dataset_id}, subject=dataset_id)
-    )
+    return start_counting(store, dataset_id)
 
 
 def rename_dataset(store: Store, dataset_id: str, name: str) -> None:
@@ -123,44 +131,6 @@ def preview_settings(store: Store, dataset_id: str, changes: Mapping[str, object
     dataset = open_dataset(store.home.dataset(dataset_id))
     settings = make_settings({**dataset.settings.model_dump(mode="json"), **changes})
     return preview_rows(dataset.folder, settings)
-
-
-def update_settings(
-    store: Store, dataset_id: str, changes: Mapping[str, object], *, leave_out: bool = False
-) -> DatasetRecord:
-    """Changes columns or split: makes a new split and fingerprint. Finished experiments keep the old fingerprint.
-
-    Raises:
-        UserError: an experiment is running on the data set or waits for it; the settings do not fit the rows.
-    """
-    busy = [record for record in used_by(store, dataset_id) if record.status in ("queued", "running")]
-    if busy:
-        raise UserError(
-            f"The data set is in use by {names(busy)}, so its columns and split cannot change now.",
-            where="data set",
-            fix="Stop the experiment or wait until it has ended. Or import the file again under another name.",
-        )
-    folder = store.home.dataset(dataset_id)
-    dataset = open_dataset(folder)
-    settings = make_settings({**dataset.settings.model_dump(mode="json"), **changes})
-    before = {path: path.read_bytes() for path in (folder / SETTINGS, folder / SPLIT)}
-    try:
-        prepared = prepare(folder, settings, leave_out=leave_out)
-        record = store.datasets.update(
-            dataset_id,
-            settings=settings.model_dump(mode="json"),
-            train_rows=len(prepared.split.train),
-            validation_rows=len(prepared.split.validation),
-            fingerprint=prepared.split.fingerprint,
-        )
-    except BaseException:
-        for path, content in before.items():
-            path.write_bytes(content)
-        raise
-    if prepared.split.fingerprint != dataset.fingerprint:
-        (folder / STATISTICS).unlink(missing_ok=True)
-        start_statistics(store, dataset_id)
-    return record
 
 
 def check_unused(store: Store, dataset_id: str) -> None:
@@ -186,14 +156,7 @@ def delete_dataset(store: Store, dataset_id: str) -> None:
         UserError: an experiment uses it; the text says which.
     """
     check_unused(store, dataset_id)
-    for job in store.jobs.list(kind="dataset_statistics", subject=dataset_id, active=True):
+    for job in store.jobs.list(subject=dataset_id, active=True):
         store.jobs.request_cancel(job.id)
     store.datasets.delete(dataset_id)
     shutil.rmtree(store.home.dataset(dataset_id), ignore_errors=True)
-
-
-def names(experiments: list[ExperimentRecord] | tuple[ExperimentRecord, ...]) -> str:
-    """The experiments by name: "A, B and 3 more"."""
-    shown = [f"the experiment {record.name}" if not index else record.name for index, record in enumerate(experiments)]
-    more = len(shown) - 3
-    return ", ".join(shown[:3]) + (f" and {more} more" if more > 0 else "")

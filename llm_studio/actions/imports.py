@@ -1,4 +1,4 @@
-"""Importing, step by step: start reading, look at the draft, change it, finish it, or cancel it."""
+"""Importing, step by step: start reading, look at the draft, change it, cancel it; `finishing` makes the data set."""
 
 import secrets
 import shutil
@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from llm_studio.actions.finishing import FINISH, free_name, make_dataset, newest_job, unused_name
 from llm_studio.config import DatasetSettings
 from llm_studio.data.connectors import Source, SourceFile, find_file
 from llm_studio.data.connectors.local import find_trusted
 from llm_studio.data.dataset import READING, VALIDATION
 from llm_studio.data.jobs import describe, remove_upload, remove_uploads
-from llm_studio.data.prepare import VALIDATION_READING, Prepared, Preview, has_own_validation, prepare
+from llm_studio.data.prepare import VALIDATION_READING, Preview
 from llm_studio.data.prepare import preview as preview_rows
 from llm_studio.data.reading import Reading, check_file
 from llm_studio.data.reading.progress import Report
-from llm_studio.data.staging import DRAFT, Draft, discard, make_settings, read_into_staging, staging_folder
+from llm_studio.data.staging import Draft, discard, make_settings, read_into_staging, staging_folder
 from llm_studio.data.types import Column
 from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, JobRecord, Store
@@ -95,8 +96,12 @@ def remove_validation(store: Store, job_id: str) -> None:
 
 def validation_job(store: Store, job_id: str) -> JobRecord | None:
     """The newest job that reads a validation file into an import."""
-    jobs = store.jobs.list(kind=KIND, subject=job_id)
-    return max(jobs, key=lambda job: job.created_at, default=None)
+    return newest_job(store, KIND, job_id)
+
+
+def finish_job(store: Store, job_id: str) -> JobRecord | None:
+    """The newest job that makes the data set of an import."""
+    return newest_job(store, FINISH, job_id)
 
 
 def is_active(job: JobRecord | None) -> bool:
@@ -176,85 +181,11 @@ def preview(store: Store, job_id: str, settings: DatasetSettings, conversations:
     return preview_rows(staging_folder(store.home, job_id), settings, conversations)
 
 
-def finish_import(
-    store: Store, job_id: str, *, name: str, settings: DatasetSettings, leave_out: bool = False
-) -> DatasetRecord:
-    """Makes the data set: checks all rows, splits, moves the folder into place and writes the row, or does nothing.
-
-    Raises:
-        UserError: a name that is empty, too long or taken; settings that do not fit; rows that cannot be used and no
-            consent to leave them out.
-    """
-    draft = import_draft(store, job_id)
-    if draft.draft is None:
-        raise UserError("The file is still being read.", where="import", fix="Wait until it is read.")
-    name = free_name(store, name)
-    folder = staging_folder(store.home, job_id)
-    prepared = prepare(folder, settings, leave_out=leave_out)
-    return move_into_place(store, folder, name, settings, prepared, draft.draft.source)
-
-
-def free_name(store: Store, name: str, *, keep: str = "") -> str:
-    """The name without outer white space.
-
-    Raises:
-        UserError: it is empty, longer than 80 characters, or another data set has it (`keep` is the id of our own).
-    """
-    name = name.strip()
-    if not 1 <= len(name) <= 80:
-        raise UserError(
-            f"The name has {len(name)} characters; 1 to 80 are allowed.",
-            where="Name",
-            fix="Type a shorter name." if name else "Type a name.",
-        )
-    if any(record.name.casefold() == name.casefold() and record.id != keep for record in store.datasets.list()):
-        raise UserError(f"There is a data set called {name} already.", where="Name", fix="Choose another name.")
-    return name
-
-
-def unused_name(store: Store, name: str) -> str:
-    """The name, or with 2, 3, ... behind it where it is taken."""
-    taken = {record.name.casefold() for record in store.datasets.list()}
-    base = name.strip()[:74] or "data set"
-    candidates = (base if number == 1 else f"{base} {number}" for number in range(1, len(taken) + 2))
-    return next(candidate for candidate in candidates if candidate.casefold() not in taken)
-
-
-def move_into_place(
-    store: Store, folder: Path, name: str, settings: DatasetSettings, prepared: Prepared, source: str
-) -> DatasetRecord:
-    """Renames the staging folder into place and writes the row; when the row fails, the folder goes back."""
-    dataset_id = secrets.token_hex(5)
-    target = store.home.dataset(dataset_id)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    reading = Reading.load(folder / READING)
-    unused = {DRAFT} if has_own_validation(folder, settings) else {DRAFT, VALIDATION, VALIDATION_READING}
-    folder.rename(target)
-    try:
-        record = store.datasets.create(
-            id=dataset_id,
-            name=name,
-            row_count=reading.row_count,
-            train_rows=len(prepared.split.train),
-            validation_rows=len(prepared.split.validation),
-            settings=settings.model_dump(mode="json"),
-            fingerprint=prepared.split.fingerprint,
-            source=source,
-            size_bytes=sum(path.stat().st_size for path in target.iterdir() if path.name not in unused),
-            problem_type="causal_lm",
-        )
-    except BaseException:
-        target.rename(folder)
-        raise
-    for left in unused:
-        (target / left).unlink(missing_ok=True)
-    store.jobs.create("dataset_statistics", {"dataset_id": dataset_id}, subject=dataset_id)
-    return record
-
-
 def cancel_import(store: Store, job_id: str) -> None:
     """Ends an import at any step and removes what it left; an import that is over is left alone."""
     job = store.jobs.get(job_id)
+    for finishing in store.jobs.list(kind=FINISH, subject=job_id, active=True):
+        store.jobs.request_cancel(finishing.id)
     if not is_active(job):
         discard(store.home, job_id)
     elif store.jobs.request_cancel(job_id).status == "cancelled":  # it had not begun
@@ -289,8 +220,6 @@ def import_dataset(
             raise UserError(draft.guess.reason, where=file.name, fix="Name the columns of prompt and answer.")
         settings = make_settings({**draft.settings, **(changes or {})})
         chosen = free_name(store, name) if name else unused_name(store, draft.name)
-        report(None, "Checking every row")
-        prepared = prepare(folder, settings, leave_out=leave_out)
-        return move_into_place(store, folder, chosen, settings, prepared, draft.source)
+        return make_dataset(store, folder, name=chosen, settings=settings, leave_out=leave_out, report=report)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -66,10 +66,10 @@ class DatasetSettings(Section):
     """The file that was imported."""
 
     validation_strategy: Annotated[
-        Literal["automatic", "custom"], Knob(title="Validation rows", group="Split", level="basic")
+        Literal["automatic", "custom", "column"], Knob(title="Validation rows", group="Split", level="basic")
     ] = "automatic"
-    """Hold out rows of the data, or take a validation file of your own. Scores are only worth something on rows not
-    learned."""
+    """Hold out rows of the data, take a validation file of your own, or the rows that a column marks. Scores are only
+    worth something on rows not learned."""
 
     validation_dataframe: Annotated[
         str,
@@ -90,6 +90,70 @@ class DatasetSettings(Section):
     ] = 0.0
     """Below 1 a share, from 1 on a number of rows; 0 chooses 10 %, at most 200 rows and at least 50 where there are
     enough. Fewer than 50 make scores rough."""
+
+    split_column: Annotated[
+        str,
+        Knob(
+            title="Column with the part", group="Split", level="basic", visible_when=when(validation_strategy="column")
+        ),
+    ] = ""
+    """Its values are train, validation or test (also valid, val, dev, eval); rows without a value are learned from."""
+
+    test_size: Annotated[
+        float,
+        Field(ge=0, le=1e9),
+        Knob(
+            title="Rows to keep for a last test",
+            group="Split",
+            level="advanced",
+            step=0.01,
+            visible_when=when(validation_strategy="automatic"),
+        ),
+    ] = 0.0
+    """Rows that neither training nor choosing a checkpoint ever looks at; 0 keeps none. Below 1 a share, from 1 on a
+    number of rows. They can be downloaded from the data set's page."""
+
+    near_duplicates_together: Annotated[
+        bool,
+        Knob(
+            title="Near-duplicates on one side",
+            group="Split",
+            level="advanced",
+            visible_when=when(validation_strategy="automatic"),
+        ),
+    ] = True
+    """Rows that are nearly the same are never learned from and scored on at once. Takes about half a minute for
+    100,000 rows."""
+
+    stratify: Annotated[
+        Literal["automatic", "none", "length", "column"],
+        Knob(
+            title="Same mixture on both sides",
+            group="Split",
+            level="advanced",
+            visible_when=when(validation_strategy="automatic"),
+        ),
+    ] = "automatic"
+    """Validation rows get the same mixture of labels or lengths as the others. Automatic does so by label for labelled
+    text, and not otherwise."""
+
+    stratify_column: Annotated[
+        str, Knob(title="Mixture of the column", group="Split", level="advanced", visible_when=when(stratify="column"))
+    ] = ""
+    """Column whose values are to be mixed alike on both sides; it may have at most 100 different values."""
+
+    split_seed: Annotated[
+        int,
+        Field(ge=0, le=2**31 - 1),
+        Knob(
+            title="Split number",
+            group="Split",
+            level="expert",
+            step=1,
+            visible_when=when(validation_strategy="automatic"),
+        ),
+    ] = 0
+    """Another number chooses other rows to hold out, always the same ones for the same number."""
 
     data_sample: Annotated[
         float, Field(gt=0, le=1), Knob(title="Share of the data to use", group="Split", level="advanced", step=0.01)

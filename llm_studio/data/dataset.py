@@ -1,43 +1,75 @@
 """An imported data set on disk: rows by page, conversations by part, settings and split."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm_studio.config import DatasetSettings
 from llm_studio.data.layouts import layout_of
+from llm_studio.data.split import Codes, Rows, Use
 from llm_studio.data.types import Cells, Column, Conversation, RowError
 from llm_studio.errors import UserError
 
-Part = Literal["train", "validation"]
+Part = Literal["train", "validation", "test"]
 ROWS = "rows.parquet"
 VALIDATION = "validation.parquet"
 SPLIT = "split.json"
+CODES = "split.npy"
+OWN_CODES = "validation_split.npy"
 SETTINGS = "settings.json"
 STATISTICS = "statistics.json"
 READING = "reading.json"
 BATCH_ROWS = 2048
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """Which rows are learned from and which are held out; rows count from 0.
 
-    With an own validation file `validation` counts in validation.parquet, else in rows.parquet.
+    codes: [rows] one `Use` each. own: the same for validation.parquet, where the user brought
+    a validation file; then `validation` counts in there.
     """
 
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    left_out: tuple[int, ...]
-    own_file: bool
+    codes: Codes
+    own: Codes | None
     fingerprint: str
+
+    @property
+    def own_file(self) -> bool:
+        """Whether the validation rows come from a file of their own."""
+        return self.own is not None
+
+    @cached_property
+    def train(self) -> Rows:
+        """Rows to learn from, ascending."""
+        return np.flatnonzero(self.codes == Use.TRAIN)
+
+    @cached_property
+    def validation(self) -> Rows:
+        """Rows that every evaluation is scored on, ascending."""
+        return np.flatnonzero((self.codes if self.own is None else self.own) == Use.VALIDATION)
+
+    @cached_property
+    def test(self) -> Rows:
+        """Rows that nothing in the studio looks at while an experiment is tuned, ascending."""
+        return np.flatnonzero(self.codes == Use.TEST)
+
+    @cached_property
+    def left_out(self) -> Rows:
+        """Rows that no experiment reads, ascending."""
+        return np.flatnonzero(self.codes == Use.LEFT_OUT)
+
+    def rows(self, part: Part) -> Rows:
+        """The rows of a part."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[part]
 
 
 class Table:
@@ -77,7 +109,7 @@ class Table:
 
     def take(self, rows: Iterable[int], columns: Sequence[str] | None = None) -> Iterator[tuple[int, Cells]]:
         """The rows asked for, in ascending order, reading only the row groups that hold them."""
-        wanted = sorted(rows)
+        wanted = np.sort(np.fromiter(rows, dtype=np.int64)).tolist()
         position = 0
         with self._open() as file:
             for group, (start, end) in enumerate(zip(self._starts, self._starts[1:], strict=False)):
@@ -144,8 +176,7 @@ class Dataset:
 
     def iter_conversations(self, part: Part, limit: int | None = None) -> Iterator[Conversation]:
         """The conversations of a part in the order of the file, one block in memory at a time."""
-        rows = self.split.train if part == "train" else self.split.validation
-        yield from self.read_rows(part, rows[:limit])
+        yield from self.read_rows(part, self.split.rows(part)[:limit])
 
     def read_rows(self, part: Part, rows: Iterable[int]) -> Iterator[Conversation]:
         """The conversations of some rows of a part, in the order of the file."""
@@ -199,11 +230,49 @@ def open_dataset(folder: Path) -> Dataset:
             "This data set is no longer there.", where=folder.name, fix="Import it again, or choose another data set."
         )
     stored = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    split = json.loads((folder / SPLIT).read_text(encoding="utf-8"))
-    rows = {name: tuple(split[name]) for name in ("train", "validation", "left_out")}
     return Dataset(
         folder,
         DatasetSettings.model_validate(stored["settings"]),
-        Split(**rows, own_file=split["own_file"], fingerprint=split["fingerprint"]),
+        load_split(folder),
         leave_out=bool(stored["leave_out"]),
     )
+
+
+def load_split(folder: Path) -> Split:
+    """The split of a data set; memory-mapped, so that a page that needs one row does not read a million."""
+    facts = json.loads((folder / SPLIT).read_text(encoding="utf-8"))
+    if isinstance(facts["train"], list):
+        return listed_split(folder, facts)
+    own = np.load(folder / OWN_CODES, mmap_mode="r") if facts["own_file"] else None
+    return Split(np.load(folder / CODES, mmap_mode="r"), own, facts["fingerprint"])
+
+
+def listed_split(folder: Path, facts: Mapping[str, Any]) -> Split:
+    """The split of a data set that was imported when row numbers stood in split.json."""
+    own = np.zeros(Table(folder / VALIDATION).row_count, dtype=np.uint8) if facts["own_file"] else None
+    codes = np.zeros(Table(folder / ROWS).row_count, dtype=np.uint8)
+    codes[facts["train"]] = Use.TRAIN
+    (codes if own is None else own)[facts["validation"]] = Use.VALIDATION
+    return Split(codes, own, facts["fingerprint"])
+
+
+def save_split(folder: Path, split: Split) -> None:
+    """Writes the split; split.json comes last and makes it valid."""
+    for name, codes in ((CODES, split.codes), (OWN_CODES, split.own)):
+        if codes is None:
+            (folder / name).unlink(missing_ok=True)
+            continue
+        fresh = folder / f"new-{name}"
+        np.save(fresh, codes)
+        fresh.replace(folder / name)
+    parts: tuple[Part, ...] = ("train", "validation", "test")
+    counts: dict[str, object] = {part: len(split.rows(part)) for part in parts}
+    counts |= {"left_out": len(split.left_out), "fingerprint": split.fingerprint, "own_file": split.own_file}
+    write_json(folder / SPLIT, counts)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replaces a file in one step."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    fresh.replace(path)

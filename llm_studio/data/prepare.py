@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,9 +11,22 @@ import numpy as np
 
 from llm_studio.config import DatasetSettings
 from llm_studio.data.checking import Scan, check_columns, scan
-from llm_studio.data.dataset import READING, ROWS, SETTINGS, SPLIT, VALIDATION, Split, Table, conversations_of
+from llm_studio.data.dataset import (
+    READING,
+    ROWS,
+    SETTINGS,
+    VALIDATION,
+    Split,
+    Table,
+    conversations_of,
+    save_split,
+    write_json,
+)
 from llm_studio.data.reading import Reading
-from llm_studio.data.split import ROUGH_BELOW, Rows, sampled, split_rows
+from llm_studio.data.reading.progress import Report
+from llm_studio.data.refusals import named, no_usable_rows, refusal
+from llm_studio.data.split import ROUGH_BELOW, Codes, Rows, Use, by_column, sampled, split_rows
+from llm_studio.data.strata import strata_of
 from llm_studio.data.types import Conversation, Problem
 from llm_studio.errors import UserError
 
@@ -32,6 +45,7 @@ class Preview:
     checked_rows: int
     train_rows: int
     validation_rows: int
+    test_rows: int
     left_out: int
 
 
@@ -61,82 +75,118 @@ def has_own_validation(folder: Path, settings: DatasetSettings) -> bool:
 
 
 def prepare(
-    folder: Path,
-    settings: DatasetSettings,
-    *,
-    leave_out: bool,
-    tell: Callable[[int], None] = lambda rows: None,
+    folder: Path, settings: DatasetSettings, *, leave_out: bool, report: Report = lambda share, words: None
 ) -> Prepared:
-    """Checks all rows of a folder with rows.parquet and writes settings.json and split.json.
+    """Checks all rows of a folder with rows.parquet, splits them and writes settings.json and the split.
 
     Raises:
         UserError: columns that do not fit, rows that cannot be used without the user's consent to `leave_out`, no
             usable rows, a split that is not possible.
+        Cancelled: from `report`; nothing is written then.
     """
-    checked, validation, train_rows, validation_rows = parts(folder, settings, None, tell)
-    unusable = [*checked.problems, *named(validation)]
+    parts = make_parts(folder, settings, None, report)
+    unusable = [*parts.checked.problems, *named(parts.validation)]
     if unusable and not leave_out:
-        raise refusal(unusable, len(checked.usable))
-    own = validation is not None
-    split = Split(
-        tuple(train_rows.tolist()),
-        tuple(validation_rows.tolist()),
-        tuple(np.flatnonzero(~checked.usable).tolist()),
-        own,
-        fingerprint(folder, settings, own=own, leave_out=leave_out),
-    )
-    stored = {"settings": settings.model_dump(mode="json"), "leave_out": leave_out}
-    written = {
-        "train": split.train,
-        "validation": split.validation,
-        "left_out": split.left_out,
-        "own_file": own,
-        "fingerprint": split.fingerprint,
-    }
-    write_json(folder / SETTINGS, stored)
-    write_json(folder / SPLIT, written)
-    return Prepared(split, findings(checked, validation, train_rows, validation_rows))
+        raise refusal(unusable, len(parts.checked.usable))
+    split = Split(parts.codes, parts.own, fingerprint(folder, settings, parts, leave_out=leave_out))
+    report(1.0, "Writing the split")
+    write_json(folder / SETTINGS, {"settings": settings.model_dump(mode="json"), "leave_out": leave_out})
+    save_split(folder, split)
+    return Prepared(split, findings(parts))
 
 
-def write_json(path: Path, value: object) -> None:
-    """Replaces a file in one step."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-    fresh.replace(path)
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Rows as checked, and what each is for; `validation` and `own` only with a validation file of the user's own."""
+
+    checked: Scan
+    validation: Scan | None
+    codes: Codes
+    own: Codes | None
+
+    @property
+    def train_rows(self) -> Rows:
+        """Rows to learn from."""
+        return np.flatnonzero(self.codes == Use.TRAIN)
+
+    @property
+    def validation_rows(self) -> Rows:
+        """Rows to score on; they count in the validation file where there is one."""
+        return np.flatnonzero((self.codes if self.own is None else self.own) == Use.VALIDATION)
 
 
-def parts(
-    folder: Path, settings: DatasetSettings, limit: int | None, tell: Callable[[int], None] = lambda rows: None
-) -> tuple[Scan, Scan | None, Rows, Rows]:
-    """The scan of the rows, of the own validation file if there is one, and the rows of both parts."""
+def make_parts(folder: Path, settings: DatasetSettings, limit: int | None, report: Report) -> Parts:
+    """Checks the rows (the first `limit`) and says what each is for.
+
+    Raises:
+        UserError: as `prepare`.
+    """
     table = Table(folder / ROWS)
     check_columns(settings, table.columns)
-    own = has_own_validation(folder, settings)
-    if own:
+    own_file = has_own_validation(folder, settings)
+    if own_file:
         check_validation_columns(settings, folder)
-    checked = scan(table, settings, limit=limit, tell=tell)
+    checked = scan(table, settings, limit=limit, tell=heard(report, table.row_count))
     usable = int(checked.usable.sum())
     if usable == 0:
         raise no_usable_rows(checked)
-    validation = scan(Table(folder / VALIDATION), settings, limit=limit) if own else None
-    if validation is not None:
-        train_rows, validation_rows = np.flatnonzero(checked.usable), np.flatnonzero(validation.usable)
-        if len(validation_rows) == 0:
+    report(None, "Choosing validation rows")
+    if own_file:
+        validation = scan(Table(folder / VALIDATION), settings, limit=limit)
+        if not validation.usable.any():
             raise no_usable_rows(validation, "validation file, ")
-    elif usable < 2:
+        codes, own = checked.usable.astype(np.uint8), validation.usable * np.uint8(Use.VALIDATION)
+        return Parts(checked, validation, *with_samples(codes, own, settings))
+    if usable < 2:
         raise UserError(
             "Only 1 row can be used; at least 2 are needed, one to learn from and one to hold out.",
             where="rows",
             fix="Import a file with more rows, or bring a validation file of your own.",
         )
-    else:
-        train_rows, validation_rows = split_rows(checked.prompts, checked.usable, settings)
+    codes = choose_rows(table, settings, checked)
+    return Parts(checked, None, *with_samples(codes, None, settings))
+
+
+def heard(report: Report, rows: int) -> Callable[[int], None]:
+    """Words about the check of rows."""
+    return lambda done: report(0.9 * done / max(rows, 1), f"Checking every row: {done:,} of {rows:,}")
+
+
+def choose_rows(table: Table, settings: DatasetSettings, checked: Scan) -> Codes:
+    """[rows] what each row is for, by the strategy of the settings."""
+    count = len(checked.usable)
+    if settings.validation_strategy == "column":
+        check_chosen(settings.split_column, "Column with the part", table)
+        values = [value for batch in table.batches([settings.split_column]) for value in batch.column(0).to_pylist()]
+        return by_column(values[:count], checked.usable, settings.split_column)
+    if settings.stratify == "column":
+        check_chosen(settings.stratify_column, "Mixture of the column", table)
+    strata = strata_of(table, settings, count)
+    return split_rows(checked.prompts, checked.usable, settings, strata=strata)
+
+
+def check_chosen(column: str, title: str, table: Table) -> None:
+    """Whether a column that the split needs is chosen and there.
+
+    Raises:
+        UserError: it is not.
+    """
+    if column not in table.columns:
+        what = f"The table has no column “{column}”." if column else f"{title}: no column is chosen."
+        raise UserError(what, where=title, fix=f"Choose one of: {', '.join(table.columns)}.")
+
+
+def with_samples(codes: Codes, own: Codes | None, settings: DatasetSettings) -> tuple[Codes, Codes | None]:
+    """The same with only a share of the rows where the settings want that; the others are left out."""
     chosen = {name.lower() for name in settings.data_sample_choice}
-    if "train" in chosen:
-        train_rows = sampled(train_rows, settings.data_sample, 0)
-    if "validation" in chosen:
-        validation_rows = sampled(validation_rows, settings.data_sample, 1)
-    return checked, validation, train_rows, validation_rows
+    for number, use in enumerate((Use.TRAIN, Use.VALIDATION)):
+        target = own if own is not None and use == Use.VALIDATION else codes
+        rows = np.flatnonzero(target == use)
+        if use.name.lower() in chosen:
+            kept = sampled(rows, settings.data_sample, number)
+            target[rows] = Use.LEFT_OUT
+            target[kept] = use
+    return codes, own
 
 
 def check_validation_columns(settings: DatasetSettings, folder: Path) -> None:
@@ -148,50 +198,12 @@ def check_validation_columns(settings: DatasetSettings, folder: Path) -> None:
         raise UserError(error.what, where=f"validation file {name}", fix=error.fix) from None
 
 
-def named(validation: Scan | None) -> list[Problem]:
-    """The problems of the own validation file, marked as such."""
-    if validation is None:
-        return []
-    return [
-        Problem(one.severity, f"validation file: {one.what}", one.fix, one.column, one.count, one.rows)
-        for one in validation.problems
-    ]
-
-
-def row_list(problem: Problem) -> str:
-    """The rows of a problem as people count them: "rows 3, 17 and 5 more"."""
-    shown = ", ".join(f"{row + 1:,}" for row in problem.rows[:5])
-    more = problem.count - min(len(problem.rows), 5)
-    return f"row{'s' if problem.count > 1 else ''} {shown}" + (f" and {more:,} more" if more else "")
-
-
-def refusal(problems: Sequence[Problem], rows: int) -> UserError:
-    """The error for rows that cannot be used, as long as the user has not agreed to leave them out."""
-    count = sum(problem.count for problem in problems)
-    first = problems[0]
-    return UserError(
-        f"{count:,} of {rows:,} rows cannot be used: {first.what} in {row_list(first)}"
-        + {1: ".", 2: "; and for another reason."}.get(len(problems), f"; and for {len(problems) - 1} other reasons."),
-        where=f"column “{first.column}”, {row_list(first)}",
-        fix="Agree to leave these rows out, choose other columns, or mend the file and import it again.",
-    )
-
-
-def no_usable_rows(checked: Scan, file: str = "") -> UserError:
-    """The error for a table of which no row fits."""
-    first = checked.problems[0]
-    return UserError(
-        f"None of the {len(checked.usable):,} rows can be used: {first.what} in {row_list(first)}.",
-        where=f"{file}column “{first.column}”, {row_list(first)}",
-        fix="Choose other columns or another layout.",
-    )
-
-
-def findings(checked: Scan, validation: Scan | None, train_rows: Rows, validation_rows: Rows) -> tuple[Problem, ...]:
+def findings(parts: Parts) -> tuple[Problem, ...]:
     """Rows left out, and what the user should know about the split."""
-    found = [*checked.problems, *named(validation)]
-    if validation is not None:
-        seen = np.isin(checked.prompts[train_rows], validation.prompts[validation_rows])
+    train_rows, validation_rows = parts.train_rows, parts.validation_rows
+    found = [*parts.checked.problems, *named(parts.validation)]
+    if parts.validation is not None:
+        seen = np.isin(parts.checked.prompts[train_rows], parts.validation.prompts[validation_rows])
         if count := int(seen.sum()):
             found.append(
                 Problem(
@@ -213,15 +225,19 @@ def findings(checked: Scan, validation: Scan | None, train_rows: Rows, validatio
     return tuple(found)
 
 
-def fingerprint(folder: Path, settings: DatasetSettings, *, own: bool, leave_out: bool) -> str:
-    """sha256 of all values, of the settings that say how they are used, and of the consent; file names do not count."""
-    parts = {
+def fingerprint(folder: Path, settings: DatasetSettings, parts: Parts, *, leave_out: bool) -> str:
+    """sha256 of all values, of the settings that say how they are used, and of the split; file names do not count."""
+    own = parts.own is not None
+    held = {
         "rows": Reading.load(folder / READING).rows_sha256,
         "validation": Reading.load(folder / VALIDATION_READING).rows_sha256 if own else "",
         "settings": settings.model_dump(mode="json", exclude={"train_dataframe", "validation_dataframe"}),
         "leave_out": leave_out,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    total = hashlib.sha256(json.dumps(held, sort_keys=True).encode())
+    for codes in (parts.codes, parts.own):
+        total.update(b"" if codes is None else codes.tobytes())
+    return total.hexdigest()
 
 
 def preview(folder: Path, settings: DatasetSettings, conversations: int = 5) -> Preview:
@@ -236,14 +252,15 @@ def preview(folder: Path, settings: DatasetSettings, conversations: int = 5) -> 
 @lru_cache(maxsize=64)
 def _preview(folder: Path, _written: int, settings: DatasetSettings, conversations: int) -> Preview:
     table = Table(folder / ROWS)
-    checked, validation, train_rows, validation_rows = parts(folder, settings, PREVIEW_ROWS)
-    shown = tuple(conversations_of(table, np.flatnonzero(checked.usable)[:conversations].tolist(), settings))
+    parts = make_parts(folder, settings, PREVIEW_ROWS, lambda share, words: None)
+    shown = tuple(conversations_of(table, np.flatnonzero(parts.checked.usable)[:conversations].tolist(), settings))
     return Preview(
         conversations=shown,
-        problems=findings(checked, validation, train_rows, validation_rows),
+        problems=findings(parts),
         row_count=table.row_count,
-        checked_rows=len(checked.usable),
-        train_rows=len(train_rows),
-        validation_rows=len(validation_rows),
-        left_out=int((~checked.usable).sum()),
+        checked_rows=len(parts.checked.usable),
+        train_rows=len(parts.train_rows),
+        validation_rows=len(parts.validation_rows),
+        test_rows=int((parts.codes == Use.TEST).sum()),
+        left_out=int((~parts.checked.usable).sum()),
     )

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from llm_studio.config import DatasetSettings
 from llm_studio.data.connectors import SourceFile
-from llm_studio.data.dataset import READING, ROWS, VALIDATION, Table
+from llm_studio.data.dataset import READING, ROWS, VALIDATION, Table, write_json
 from llm_studio.data.guess import SAMPLE_ROWS, guess_layout
-from llm_studio.data.prepare import VALIDATION_READING, write_json
+from llm_studio.data.prepare import VALIDATION_READING
 from llm_studio.data.reading import Reading, read_file
 from llm_studio.data.reading.progress import Report
 from llm_studio.data.types import Guess

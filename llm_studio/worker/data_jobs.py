@@ -14,6 +14,8 @@ Run = Callable[[Home, Store, JobRecord, Report], dict[str, Any]]
 
 KINDS: dict[str, str] = {
     "import_read": "llm_studio.data.jobs:import_read",
+    "import_finish": "llm_studio.actions.finishing:run_finish",
+    "dataset_update": "llm_studio.actions.finishing:run_update",
     "dataset_statistics": "llm_studio.data.jobs:dataset_statistics",
     "export": "llm_studio.modeling.export:run",
 }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llm_studio.actions import datasets as actions
+from llm_studio.actions.finishing import run_finish, run_update
 from llm_studio.config import DatasetSettings
 from llm_studio.data import open_dataset
 from llm_studio.data.jobs import dataset_statistics, import_read
@@ -59,7 +60,19 @@ def imported(store: Store, name: str = "Questions", rows: int = 40) -> DatasetRe
     job_id = draft_of(store, rows)
     draft = actions.import_draft(store, job_id).draft
     assert draft is not None
-    return actions.finish_import(store, job_id, name=name, settings=draft.dataset_settings())
+    return finish(store, job_id, name, draft.dataset_settings())
+
+
+def finish(store: Store, job_id: str, name: str, settings: DatasetSettings) -> DatasetRecord:
+    """Asks for the data set and does what the data job process does."""
+    job = actions.start_finish(store, job_id, name=name, settings=settings)
+    try:
+        made = run_finish(store.home, store, job, quiet)
+    except BaseException:
+        store.jobs.finish(job.id, "failed")
+        raise
+    store.jobs.finish(job.id, "done", result=made)
+    return store.datasets.get(str(made["dataset_id"]))
 
 
 def nothing_is_left(store: Store) -> bool:
@@ -78,7 +91,7 @@ def test_an_import_goes_from_upload_to_data_set(store: Store) -> None:
     settings = held.draft.dataset_settings()
     shown = actions.preview(store, job.id, settings)
     assert (shown.train_rows, shown.validation_rows) == (32, 8)
-    record = actions.finish_import(store, job.id, name=" Questions ", settings=settings)
+    record = finish(store, job.id, " Questions ", settings)
     assert (record.name, record.row_count, record.train_rows, record.validation_rows) == ("Questions", 40, 32, 8)
     dataset = open_dataset(store.home.dataset(record.id))
     assert dataset.fingerprint == record.fingerprint
@@ -137,20 +150,63 @@ def test_a_failing_finish_leaves_the_draft_as_it_was(store: Store, monkeypatch: 
     draft = actions.import_draft(store, job_id).draft
     assert draft is not None
     with pytest.raises(UserError, match="There is a data set called taken already"):
-        actions.finish_import(store, job_id, name="taken", settings=draft.dataset_settings())
+        finish(store, job_id, "taken", draft.dataset_settings())
     with pytest.raises(UserError, match="no column “nothing”"):
         changed = DatasetSettings.model_validate({**draft.settings, "answer_column": "nothing"})
-        actions.finish_import(store, job_id, name="Other", settings=changed)
+        finish(store, job_id, "Other", changed)
 
     def full(**values: Any) -> DatasetRecord:
         raise OSError("disk full")
 
     monkeypatch.setattr(store.datasets, "create", full)
     with pytest.raises(OSError, match="disk full"):
-        actions.finish_import(store, job_id, name="Other", settings=draft.dataset_settings())
+        finish(store, job_id, "Other", draft.dataset_settings())
     monkeypatch.undo()
     assert len(list(store.home.datasets.iterdir())) == 1
-    assert actions.finish_import(store, job_id, name="Other", settings=draft.dataset_settings()).name == "Other"
+    assert finish(store, job_id, "Other", draft.dataset_settings()).name == "Other"
+
+
+def test_making_a_data_set_goes_on_after_an_end_at_any_point(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = draft_of(store)
+    draft = actions.import_draft(store, job_id).draft
+    assert draft is not None
+    job = actions.start_finish(store, job_id, name="Questions", settings=draft.dataset_settings())
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> None:
+        rename(path, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_finish(store.home, store, job, quiet)
+    monkeypatch.undo()
+    assert store.datasets.list() == []
+    made = run_finish(store.home, store, job, quiet)
+    assert run_finish(store.home, store, job, quiet) == made
+    assert [(one.id, one.name) for one in store.datasets.list()] == [(made["dataset_id"], "Questions")]
+
+
+def test_cancelling_while_the_data_set_is_made_keeps_the_draft(store: Store) -> None:
+    job_id = draft_of(store)
+    draft = actions.import_draft(store, job_id).draft
+    assert draft is not None
+    job = actions.start_finish(store, job_id, name="Questions", settings=draft.dataset_settings())
+
+    def report(share: float | None, words: str) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run_finish(store.home, store, job, report)
+    assert store.datasets.list() == [] and actions.import_draft(store, job_id).ready
+
+
+def test_a_job_changes_columns_and_split(store: Store) -> None:
+    record = imported(store)
+    job = actions.start_update(store, record.id, {"validation_size": 10.0})
+    with pytest.raises(UserError, match="being changed already"):
+        actions.start_update(store, record.id, {"validation_size": 5.0})
+    assert run_update(store.home, store, job, quiet) == {"train_rows": 30, "validation_rows": 10}
 
 
 def test_an_upload_of_a_wrong_kind_is_refused_at_once_and_removed(store: Store) -> None:
@@ -199,7 +255,7 @@ def test_the_command_line_imports_in_one_call(store: Store, tmp_path: Path) -> N
         report=lambda share, words: heard.append(words),
     )
     assert (record.name, record.validation_rows) == ("a b", 10)
-    assert "Checking every row" in heard
+    assert "Checking every row: 40 of 40" in heard
     again = actions.import_dataset(store, {"kind": "local", "path": str(tmp_path / "a b.jsonl")})
     assert again.name == "a b 2"
     with pytest.raises(UserError, match="no column “nothing”"):

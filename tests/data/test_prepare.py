@@ -59,15 +59,55 @@ def test_conversations_of_both_parts_are_those_of_the_split(make: Make) -> None:
         ("user", f"Question {first.row}", False),
         ("assistant", f"Answer {first.row}", True),
     ]
-    assert [one.row for one in dataset.conversations("train", limit=3)] == list(dataset.split.train[:3])
+    assert [one.row for one in dataset.conversations("train", limit=3)] == dataset.split.train[:3].tolist()
 
 
 def test_the_split_on_disk_is_the_one_that_is_used_again(make: Make) -> None:
     folder = make(rows(60))
     dataset = prepared(folder)
     stored = json.loads((folder / "split.json").read_text())
-    assert (tuple(stored["train"]), stored["fingerprint"]) == (dataset.split.train, dataset.fingerprint)
-    assert prepared(make(rows(60), folder="again")).split == dataset.split
+    assert (stored["train"], stored["fingerprint"]) == (len(dataset.split.train), dataset.fingerprint)
+    again = prepared(make(rows(60), folder="again")).split
+    assert again.codes.tolist() == dataset.split.codes.tolist()
+    assert again.fingerprint == dataset.split.fingerprint
+
+
+def test_a_split_with_row_numbers_in_its_file_is_still_read(make: Make) -> None:
+    folder = make(rows(4))
+    split = prepared(folder).split
+    (folder / "split.npy").unlink()
+    old = {"train": [0, 2], "validation": [3], "left_out": [1], "own_file": False, "fingerprint": "abc"}
+    (folder / "split.json").write_text(json.dumps(old))
+    split = open_dataset(folder).split
+    assert (split.train.tolist(), split.validation.tolist(), split.left_out.tolist()) == ([0, 2], [3], [1])
+    assert split.fingerprint == "abc"
+
+
+def test_a_column_of_the_data_may_say_which_rows_are_held_out(make: Make) -> None:
+    data = [{**row, "part": "test" if i < 5 else "val" if i < 15 else "train"} for i, row in enumerate(rows(40))]
+    settings = DatasetSettings.model_validate(
+        {**COLUMNS.model_dump(), "validation_strategy": "column", "split_column": "part"}
+    )
+    split = prepared(make(data), settings).split
+    assert (split.test.tolist(), split.validation.tolist()) == ([*range(5)], [*range(5, 15)])
+    with pytest.raises(UserError, match="no column is chosen"):
+        prepare(make(data), settings.model_copy(update={"split_column": ""}), leave_out=False)
+
+
+def test_held_out_rows_have_the_mixture_of_a_column_or_of_lengths(make: Make) -> None:
+    data = [
+        {"q": f"Question {i} " + "long " * (i % 10) ** 2, "a": str(i), "kind": "rare" if i % 10 == 0 else "often"}
+        for i in range(500)
+    ]
+    by_kind = {**COLUMNS.model_dump(), "validation_size": 100, "stratify": "column", "stratify_column": "kind"}
+    held = prepared(make(data), DatasetSettings.model_validate(by_kind)).split.validation
+    assert sum(row % 10 == 0 for row in held.tolist()) == 10
+    by_length = {**COLUMNS.model_dump(), "validation_size": 100, "stratify": "length"}
+    held = prepared(make(data), DatasetSettings.model_validate(by_length)).split.validation
+    assert [sum(row % 10 in kind for row in held.tolist()) for kind in ((0, 1), (4, 5), (8, 9))] == [20, 20, 20]
+    many = DatasetSettings.model_validate({**by_kind, "stratify_column": "q"})
+    with pytest.raises(UserError, match="more than 100 different values"):
+        prepare(make(data), many, leave_out=False)
 
 
 def test_the_fingerprint_follows_rows_and_settings_and_not_the_file_name(make: Make) -> None:
@@ -92,7 +132,7 @@ def test_rows_without_an_answer_need_consent_to_be_left_out(make: Make) -> None:
     assert caught.value.where == "column “a”, rows 21, 23"
     assert not (folder / "split.json").exists()
     dataset = prepared(folder, leave_out=True)
-    assert dataset.split.left_out == (20, 21, 22)
+    assert dataset.split.left_out.tolist() == [20, 21, 22]
     assert dataset.leave_out
     assert len(dataset.split.train) + len(dataset.split.validation) == 20
     assert dataset.row_count == 23
@@ -150,7 +190,7 @@ def test_a_validation_file_can_be_added_later(make: Make, tmp_path: Path) -> Non
     add_validation_file(folder, SourceFile(path, "later.csv"), quiet)
     stored = json.loads((folder / "draft.json").read_text())["settings"]
     assert (stored["validation_strategy"], stored["validation_dataframe"]) == ("custom", "later.csv")
-    assert prepared(folder, DatasetSettings.model_validate(stored)).split.validation == (0,)
+    assert prepared(folder, DatasetSettings.model_validate(stored)).split.validation.tolist() == [0]
     path.write_text("q,a\n")
     with pytest.raises(UserError, match="no rows"):
         add_validation_file(folder, SourceFile(path, "later.csv"), quiet)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llm_studio.actions import datasets as actions
+from llm_studio.actions.finishing import run_finish, run_update
 from llm_studio.data.jobs import dataset_statistics, import_read
 from llm_studio.errors import UserError
 from llm_studio.store import Home, JobRecord, Store
@@ -83,7 +84,12 @@ def upload(store: Store, content: str, name: str = "a.jsonl") -> Outcome:
 def run(store: Store, kind: str = "import_read") -> JobRecord:
     """Does what the data job process does with the one waiting job."""
     job = store.jobs.list(kind=kind, active=True)[0]
-    work = {"import_read": import_read, "dataset_statistics": dataset_statistics}[kind]
+    work = {
+        "import_read": import_read,
+        "dataset_statistics": dataset_statistics,
+        "import_finish": run_finish,
+        "dataset_update": run_update,
+    }[kind]
     try:
         store.jobs.finish(job.id, "done", result=work(store.home, store, job, lambda share, words: None))
     except UserError as error:
@@ -99,9 +105,8 @@ def drafted(store: Store) -> str:
 def imported(store: Store) -> str:
     tab = Tab(store, import_.PAGE, drafted(store), "preview")
     tab.context.draft |= {"name": "Questions", "consent": True}
-    outcome = tab.act("finish")
-    assert outcome is not None
-    return outcome.address.rsplit("/", 1)[1]
+    tab.act("finish")
+    return str((run(store, "import_finish").result or {})["dataset_id"])
 
 
 def test_an_empty_list_says_what_to_do_and_offers_a_sample(store: Store) -> None:
@@ -133,10 +138,27 @@ def test_the_wizard_goes_from_upload_to_done_and_each_step_can_be_loaded_again(s
     assert "1 row left out" in Tab(store, import_.PAGE, job_id, "preview").text()
     done = preview.act("finish")
     assert done is not None
-    dataset_id = done.address.rsplit("/", 1)[1]
-    shown = Tab(store, import_.PAGE, job_id, "done", dataset_id).text()
-    assert f"#new/{dataset_id}" in shown and "a is imported" in shown
-    assert "This import is over" in Tab(store, import_.PAGE, job_id, "preview").text()
+    assert done.address == f"#import/{job_id}/finish"
+    making = Tab(store, import_.PAGE, job_id, "finish")
+    assert "Waiting" in making.text() and "cancel_finishing/" in making.text()
+    dataset_id = (run(store, "import_finish").result or {})["dataset_id"]
+    for address in ((job_id, "finish"), (job_id, "preview"), (job_id, "done", dataset_id)):
+        shown = Tab(store, import_.PAGE, *address).text()
+        assert f"#new/{dataset_id}" in shown and "a is imported" in shown
+
+
+def test_what_goes_wrong_while_the_data_set_is_made_is_said_and_the_choices_stay(store: Store) -> None:
+    job_id = drafted(store)
+    tab = Tab(store, import_.PAGE, job_id, "preview")
+    tab.context.draft |= {"name": "Mine", "consent": True}
+    tab.act("finish")
+    job = store.jobs.list(kind="import_finish", active=True)[0]
+    store.jobs.finish(job.id, "failed", error={"what": "The disk is full.", "where": "", "fix": "Free some space."})
+    again = Tab(store, import_.PAGE, job_id, "finish")
+    assert "The disk is full." in again.text() and again.inputs()["name"]["value"] == "Mine"
+    again.act("finish")
+    again.act(f"cancel_finishing/{store.jobs.list(kind='import_finish', active=True)[0].id}")
+    assert "name" in Tab(store, import_.PAGE, job_id, "finish").inputs()
 
 
 def test_a_changed_column_shows_in_the_preview_and_set_back_it_is_as_before(store: Store) -> None:
@@ -237,8 +259,9 @@ def test_columns_and_split_are_changed_and_refused_while_in_use(store: Store) ->
     tab.choose("validation_size", "20 rows")
     assert "19 rows to learn from, 20 held out, 1 left out." in tab.text()
     assert store.datasets.get(dataset_id).validation_rows == 8
-    outcome = tab.act("save")
-    assert outcome is not None and outcome.message == "Saved: 19 rows to learn from, 20 held out."
+    tab.act("save")
+    assert "Waiting" in tab.text() and "cancel_job/" in tab.text()
+    run(store, "dataset_update")
     assert store.datasets.get(dataset_id).validation_rows == 20
     experiment = store.experiments.create(
         "problem_type: causal_lm\n",

@@ -5,7 +5,7 @@ from typing import Any
 
 from h2o_wave import ui
 
-from llm_studio.data.prepare import row_list
+from llm_studio.data.refusals import row_list
 from llm_studio.data.types import Conversation, Message, Problem
 from llm_studio.ui import build, text
 

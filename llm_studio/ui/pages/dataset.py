@@ -123,8 +123,8 @@ def cards(data: Data) -> Sequence[Card]:
 
 def refresh_seconds(data: Data) -> float | None:
     """Counting and experiments go on by themselves."""
-    counting = actions.is_active(data.view.counting)
-    return 1.0 if counting or data.tab == "used-by" else None
+    busy = actions.is_active(data.view.counting) or actions.is_active(data.view.updating)
+    return 1.0 if busy or data.tab == "used-by" else None
 
 
 def rows_event(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome | None:
@@ -158,9 +158,14 @@ def save(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
     dataset_form.refuse_mistyped(ctx.draft)
     view = actions.show(ctx.store, args[0])
     leave_out = bool(ctx.draft.get("consent", view.leave_out))
-    record = actions.update_settings(ctx.store, args[0], ctx.state.get("changes", {}), leave_out=leave_out)
+    actions.start_update(ctx.store, args[0], ctx.state.get("changes", {}), leave_out=leave_out)
     drop(ctx, args, event)
-    return stay(f"Saved: {record.train_rows:,} rows to learn from, {record.validation_rows:,} held out.")
+    return stay("The rows are being checked and split anew.", "info")
+
+
+def cancel_job(ctx: Context, args: tuple[str, ...], event: Event) -> None:
+    """Ends a job of this data set; the data set stays as it was."""
+    ctx.store.jobs.request_cancel(event.argument)
 
 
 def drop(ctx: Context, args: tuple[str, ...], event: Event) -> None:
@@ -189,6 +194,7 @@ PAGE = Page(
         "save": save,
         "drop": drop,
         "count": count,
+        "cancel_job": cancel_job,
         "experiments": lambda ctx, args, event: go(f"#experiment/{event.target}"),
         "ask_rename": list_page.ask_rename,
         "rename": list_page.rename,

@@ -10,9 +10,11 @@ from llm_studio.actions.datasets import DatasetView, is_active
 from llm_studio.charts.dataset_charts import token_charts, turns_chart
 from llm_studio.data.layouts import layout_of
 from llm_studio.data.prepare import Preview
+from llm_studio.data.split import Use
 from llm_studio.data.staging import make_settings
 from llm_studio.data.types import Cells, Conversation, RowError
 from llm_studio.errors import UserError
+from llm_studio.store import JobRecord
 from llm_studio.ui import build, draw, text, words
 from llm_studio.ui.page import Card
 from llm_studio.ui.pages import conversation_view, dataset_form
@@ -25,6 +27,12 @@ TABS = {
     "statistics": "Statistics",
     "columns": "Columns and split",
     "used-by": "Used by",
+}
+PARTS = {
+    Use.LEFT_OUT: "Left out",
+    Use.TRAIN: "Learned from",
+    Use.VALIDATION: "Held out for validation",
+    Use.TEST: "Kept for a last test",
 }
 SHOWN_COLUMNS = 8
 TABLE_PIXELS = 960
@@ -108,10 +116,7 @@ def row_items(view: DatasetView, index: int, cells: Cells) -> list[Any]:
         shown = conversation_view.conversation_markup(conversation, title="As the model gets it")
     except RowError as error:
         shown = f'<p class="ls-missing">Left out: {text.markup(error.reason)}.</p>'
-    split = view.dataset.split
-    part = "Held out for validation" if index in set(split.validation) and not split.own_file else "Learned from"
-    if index in set(split.left_out):
-        part = "Left out"
+    part = PARTS[Use(int(view.dataset.split.codes[index]))]
     return [
         build.paragraph(part + ".", quiet=True),
         ui.markup(name="row_conversation", content=shown),
@@ -210,7 +215,7 @@ def columns_cards(
         settings = dataset.settings
     busy = [one for one in view.experiments if one.status in ("queued", "running")]
     left_out = shown.left_out if shown else 0
-    form: list[Any] = []
+    form: list[Any] = update_items(view.updating)
     if busy:
         said = f"{busy[0].name} is {busy[0].status} on this data set, so columns and split cannot change now."
         form.append(build.finding_bar("note", said, fix="Wait until it has ended, or stop it.", name="busy"))
@@ -226,7 +231,9 @@ def columns_cards(
         ),
         build.row(
             build.button(
-                "save", "Save columns and split", disabled=bool(busy) or not (changes or typed.get("consent"))
+                "save",
+                "Save columns and split",
+                disabled=bool(busy) or is_active(view.updating) or not (changes or typed.get("consent")),
             ),
             build.button("drop", "Undo changes", disabled=not changes),
         ),
@@ -242,6 +249,16 @@ def columns_cards(
             *side,
         ]
     return [build.form("main", "columns_card", form), build.form("side", "preview_card", side)]
+
+
+def update_items(job: JobRecord | None) -> list[Any]:
+    """How far a change of columns or split is, or why it was not made."""
+    if job is None or job.status in ("done", "cancelled"):
+        return []
+    if job.status == "failed":
+        return [build.error_bar(job.error or {}, name="update_error")]
+    message = "Cancelling" if job.cancel_requested else job.message or "Waiting for the worker to start"
+    return build.progress("updating", message, job.progress, cancel=f"cancel_job/{job.id}")
 
 
 def used_by_card(view: DatasetView) -> Card:

@@ -8,12 +8,13 @@ from h2o_wave import ui
 from llm_studio.config import DatasetSettings, SettingInfo, all_settings, is_visible
 from llm_studio.data.layouts import all_layouts
 from llm_studio.data.types import Column
-from llm_studio.errors import UserError
 from llm_studio.ui import build
 from llm_studio.ui.page import Event
+from llm_studio.ui.pages import split_form
+from llm_studio.ui.pages.split_form import NONE, PREFIX, column_choice, dropdown, mistyped, refuse_mistyped
 
-PREFIX = "set"
-NONE = "(none)"
+__all__ = ["NONE", "PREFIX", "fields", "infos", "mistyped", "refuse_mistyped", "taken"]
+
 SEPARATORS = {
     "blank_line": ("A blank line", "\n\n"),
     "new_line": ("A new line", "\n"),
@@ -21,7 +22,6 @@ SEPARATORS = {
     "nothing": ("Nothing", ""),
 }
 OWN_SEPARATOR = "own"
-STRATEGIES = {"automatic": "Hold out rows of this file", "custom": "A file of my own"}
 
 
 def infos() -> dict[str, SettingInfo]:
@@ -39,9 +39,7 @@ def fields(settings: DatasetSettings, columns: Sequence[Column], draft: Mapping[
         return is_visible(declared[name], values)
 
     def column_field(name: str, *, optional: bool) -> Any:
-        chosen = getattr(settings, name) or NONE
-        offered = [*([NONE] if optional or chosen == NONE else []), *names]
-        return dropdown(declared[name], chosen, {one: one for one in offered}, visible=shown(name))
+        return column_choice(declared[name], getattr(settings, name), names, optional=optional, visible=shown(name))
 
     return [
         build.heading("Columns"),
@@ -56,19 +54,7 @@ def fields(settings: DatasetSettings, columns: Sequence[Column], draft: Mapping[
         ),
         column_field("answer_column", optional=False),
         column_field("system_column", optional=True),
-        build.heading("Split", hint="Rows held out from training; every score is taken on them."),
-        dropdown(declared["validation_strategy"], settings.validation_strategy, STRATEGIES),
-        ui.textbox(
-            name=f"{PREFIX}/validation_size",
-            label=declared["validation_size"].title,
-            value=str(draft.get(f"{PREFIX}/validation_size", spelled_size(settings.validation_size))),
-            placeholder="automatic, 10 %, or 200 rows",
-            tooltip=declared["validation_size"].help,
-            visible=shown("validation_size"),
-            error=mistyped(draft, "validation_size"),
-            trigger=True,
-        ),
-        *sample_fields(declared, settings, draft, shown("data_sample_choice")),
+        *split_form.fields(declared, settings, names, draft, shown),
     ]
 
 
@@ -90,46 +76,6 @@ def prompt_field(info: SettingInfo, settings: DatasetSettings, names: Sequence[s
     )
 
 
-def sample_fields(
-    declared: Mapping[str, SettingInfo], settings: DatasetSettings, draft: Mapping[str, Any], choose_parts: bool
-) -> list[Any]:
-    """Use only a share of the rows, for a quick try."""
-    parts = declared["data_sample_choice"]
-    return [
-        ui.textbox(
-            name=f"{PREFIX}/data_sample",
-            label=declared["data_sample"].title,
-            value=str(draft.get(f"{PREFIX}/data_sample", f"{100 * settings.data_sample:g} %")),
-            tooltip=declared["data_sample"].help,
-            error=mistyped(draft, "data_sample"),
-            trigger=True,
-        ),
-        ui.checklist(
-            name=f"{PREFIX}/data_sample_choice",
-            label=parts.title,
-            values=list(settings.data_sample_choice),
-            choices=[ui.choice(str(choice), str(choice)) for choice in parts.choices or ()],
-            tooltip=parts.help,
-            inline=True,
-            trigger=True,
-            visible=choose_parts,
-        ),
-    ]
-
-
-def dropdown(info: SettingInfo, value: str, choices: Mapping[str, str], *, visible: bool = True) -> Any:
-    """A field with one of several values."""
-    return ui.dropdown(
-        name=f"{PREFIX}/{info.name}",
-        label=info.title,
-        value=value,
-        choices=[ui.choice(name, label) for name, label in choices.items()],
-        tooltip=info.help,
-        trigger=True,
-        visible=visible,
-    )
-
-
 def separator_name(current: str) -> str:
     """The choice that stands for a separator."""
     return next((name for name, (_, value) in SEPARATORS.items() if value == current), OWN_SEPARATOR)
@@ -141,82 +87,6 @@ def separators(current: str) -> dict[str, str]:
     return usual if separator_name(current) in SEPARATORS else {**usual, OWN_SEPARATOR: repr(current)}
 
 
-def spelled_size(size: float) -> str:
-    """0 -> "automatic"; 0.1 -> "10 %"; 200 -> "200 rows"."""
-    if size == 0:
-        return "automatic"
-    return f"{100 * size:g} %" if size < 1 else f"{size:g} rows"
-
-
-def parsed_size(text: str) -> float:
-    """The inverse of `spelled_size`; also "0.1" and "200".
-
-    Raises:
-        UserError: neither a share nor a number of rows.
-    """
-    plain = text.strip().lower().replace(",", ".")
-    if plain in ("", "automatic", "auto", "0"):
-        return 0.0
-    try:
-        if plain.endswith("%"):
-            value = float(plain[:-1]) / 100
-            if 0 < value < 1:
-                return value
-        else:
-            value = float(plain.removesuffix("rows").removesuffix("row"))
-            if 0 < value < 1 or (value >= 1 and value == int(value)):
-                return value
-    except ValueError:
-        pass
-    raise UserError(
-        f"{text!r} is not a size.", where="Rows to hold out", fix="Type automatic, a share such as 10 %, or 200 rows."
-    )
-
-
-def parsed_share(text: str) -> float:
-    """ "50 %" or "0.5" as 0.5.
-
-    Raises:
-        UserError: it is not above 0 and at most 100 %.
-    """
-    plain = text.strip().replace(",", ".")
-    try:
-        value = float(plain.rstrip("% ")) / (100 if plain.endswith("%") else 1)
-    except ValueError:
-        value = -1.0
-    if 0 < value <= 1:
-        return value
-    raise UserError(
-        f"{text!r} is not a share.", where="Share of the data to use", fix="Type a share such as 50 %, at most 100 %."
-    )
-
-
-TYPED = {"validation_size": parsed_size, "data_sample": parsed_share}
-
-
-def mistyped(draft: Mapping[str, Any], name: str) -> str | None:
-    """What is wrong with the text in a field, in words under it."""
-    typed = draft.get(f"{PREFIX}/{name}")
-    if typed is None:
-        return None
-    try:
-        TYPED[name](str(typed))
-    except UserError as error:
-        return f"{error.what} {error.fix}"
-    return None
-
-
-def refuse_mistyped(draft: Mapping[str, Any]) -> None:
-    """For the step after the form.
-
-    Raises:
-        UserError: a field still holds a text that is no value.
-    """
-    for name, parse in TYPED.items():
-        if (typed := draft.get(f"{PREFIX}/{name}")) is not None:
-            parse(str(typed))
-
-
 def taken(
     draft: Mapping[str, Any], event: Event, settings: DatasetSettings, columns: Sequence[str]
 ) -> dict[str, object]:
@@ -226,7 +96,7 @@ def taken(
     choosing the old one again ends where it began.
     """
     name = event.argument
-    if name in TYPED and mistyped(draft, name):
+    if name in split_form.TYPED and mistyped(draft, name):
         return {}
     change = changed(name, draft.get(f"{PREFIX}/{name}", event.value))
     if name == "answer_column" and change[name] in settings.prompt_column:
@@ -244,10 +114,10 @@ def changed(name: str, value: Any) -> dict[str, object]:
     Raises:
         UserError: a typed value that is none.
     """
-    if name == "validation_size":
-        return {name: parsed_size(str(value or ""))}
-    if name == "data_sample":
-        return {name: parsed_share(str(value or ""))}
+    if name in split_form.TYPED:
+        return {name: split_form.TYPED[name](str(value or ""))}
+    if name == "near_duplicates_together":
+        return {name: bool(value)}
     if name == "prompt_column_separator":
         return {name: SEPARATORS[str(value)][1]} if value in SEPARATORS else {}
     if name in ("prompt_column", "data_sample_choice"):

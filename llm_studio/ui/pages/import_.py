@@ -17,12 +17,12 @@ from llm_studio.ui.page import Card, Context, Crumb, Event, Outcome, Page, dialo
 from llm_studio.ui.pages import dataset_form, import_cards
 from llm_studio.ui.uploads import take_upload
 
-STEPS = ("columns", "preview", "done")
+STEPS = ("columns", "preview", "finish", "done")
 
 
 @dataclass(frozen=True)
 class Data:
-    """What the wizard shows. `step` is "source", "reading", "columns", "preview" or "done"."""
+    """What the wizard shows. `step` is "source", "reading", "columns", "preview", "finish", "failed" or "done"."""
 
     step: str
     job_id: str = ""
@@ -30,6 +30,7 @@ class Data:
     shown: Preview | None = None
     problem: dict[str, str] | None = None
     validation_job: JobRecord | None = None
+    finishing: JobRecord | None = None
     done: DatasetRecord | None = None
     typed: dict[str, Any] = field(default_factory=dict)
     name: str = ""
@@ -54,6 +55,11 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         raise UserError(f"The import has no step {step!r}.", fix="Open the import from the data sets.")
     if step == "done":
         return Data(step="done", done=ctx.store.datasets.get(args[2] if len(args) > 2 else ""))
+    finishing = actions.finish_job(ctx.store, job_id)
+    if finishing is not None and finishing.status == "done" and finishing.result:
+        return Data(step="done", done=ctx.store.datasets.get(str(finishing.result["dataset_id"])))
+    if step == "finish" and actions.is_active(finishing):
+        return Data(step="finish", job_id=job_id, finishing=finishing)
     try:
         draft = actions.import_draft(ctx.store, job_id)
     except UserError as error:
@@ -61,6 +67,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
     if draft.draft is None:
         return Data(step="reading", job_id=job_id, draft=draft)
     shown, problem = None, None
+    step = "preview" if step == "finish" else step  # it failed or was cancelled: the choices are still there
     try:
         settings = draft.draft.dataset_settings()
         shown = actions.preview(ctx.store, job_id, settings, 3 if step == "columns" else 6)
@@ -73,6 +80,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         shown=shown,
         problem=problem,
         validation_job=actions.validation_job(ctx.store, job_id),
+        finishing=finishing if args[1:2] == ("finish",) else None,
         typed=typed,
         name=str(typed.get("name", actions.unused_name(ctx.store, draft.draft.name))),
     )
@@ -86,18 +94,21 @@ def cards(data: Data) -> Sequence[Card]:
         return import_cards.failed_cards(data.problem or {})
     if data.step == "done" and data.done is not None:
         return import_cards.done_cards(data.done)
+    if data.step == "finish" and data.finishing is not None:
+        return import_cards.finishing_cards(data.finishing)
     assert data.draft is not None
     if data.step == "reading":
         return import_cards.reading_cards(data.draft.job)
     if data.step == "columns":
         return import_cards.columns_cards(data.draft, data.shown, data.problem, data.validation_job, data.typed)
-    return import_cards.preview_cards(data.draft, data.shown, data.problem, data.name, data.typed)
+    failed = data.finishing.error if data.finishing is not None else None
+    return import_cards.preview_cards(data.draft, data.shown, data.problem, data.name, data.typed, failed)
 
 
 def refresh_seconds(data: Data) -> float | None:
-    """Only reading goes on by itself."""
+    """Only what a job does goes on by itself."""
     busy = actions.is_active(data.validation_job)
-    return 0.5 if data.step == "reading" or busy else None
+    return 0.5 if data.step in ("reading", "finish") or busy else None
 
 
 def start(ctx: Context, source: dict[str, object]) -> Outcome:
@@ -168,19 +179,20 @@ def set_consent(ctx: Context, args: tuple[str, ...], event: Event) -> None:
 
 
 def finish(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
-    """Makes the data set."""
+    """Asks for the data set and shows how far it is."""
     draft = actions.import_draft(ctx.store, args[0]).draft
     if draft is None:
         raise UserError("The file is still being read.", where="import", fix="Wait until it is read.")
     name = str(ctx.draft.get("name", actions.unused_name(ctx.store, draft.name)))
-    record = actions.finish_import(
-        ctx.store,
-        args[0],
-        name=name,
-        settings=make_settings(draft.settings),
-        leave_out=bool(ctx.draft.get("consent", draft.leave_out)),
-    )
-    return go(f"#import/{args[0]}/done/{record.id}")
+    leave_out = bool(ctx.draft.get("consent", draft.leave_out))
+    actions.start_finish(ctx.store, args[0], name=name, settings=make_settings(draft.settings), leave_out=leave_out)
+    actions.change_draft(ctx.store, args[0], name=name, leave_out=leave_out)
+    return go(f"#import/{args[0]}/finish")
+
+
+def cancel_finishing(ctx: Context, args: tuple[str, ...], event: Event) -> None:
+    """Ends the making of the data set; the choices stay."""
+    ctx.store.jobs.request_cancel(event.argument)
 
 
 def ask_cancel(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
@@ -220,5 +232,6 @@ PAGE = Page(
         "delete_draft": ask_cancel,
         "delete_import": cancel,
         "cancel_reading": cancel,
+        "cancel_finishing": cancel_finishing,
     },
 )

@@ -115,6 +115,15 @@ def reading_cards(job: JobRecord) -> list[Card]:
     return [*head(1, subtitle="The file is being read."), build.form("main", "reading_card", [*items, hint])]
 
 
+def finishing_cards(job: JobRecord) -> list[Card]:
+    """What the job that makes the data set does now."""
+    waiting = "Waiting for the worker to start" if job.status == "queued" else "Checking every row"
+    message = "Cancelling" if job.cancel_requested else job.message or waiting
+    items = build.progress("finishing", message, job.progress, cancel=f"cancel_finishing/{job.id}")
+    hint = build.paragraph("You can leave this page; the data set appears under Datasets when it is made.", quiet=True)
+    return [*head(3, subtitle="The data set is being made."), build.form("main", "finishing_card", [*items, hint])]
+
+
 def failed_cards(problem: dict[str, str]) -> list[Card]:
     """What was wrong with the file, and the way back."""
     items = [
@@ -192,13 +201,20 @@ def preview_items(shown: Preview | None, problem: dict[str, str] | None) -> list
 
 
 def preview_cards(
-    draft: ImportDraft, shown: Preview | None, problem: dict[str, str] | None, name: str, typed: Mapping[str, Any]
+    draft: ImportDraft,
+    shown: Preview | None,
+    problem: dict[str, str] | None,
+    name: str,
+    typed: Mapping[str, Any],
+    failed: dict[str, str] | None = None,
 ) -> list[Card]:
-    """Conversations on the left; name, sizes and problems on the right."""
+    """Conversations on the left; name, sizes and problems on the right. failed: why it was not made just now."""
     assert draft.draft is not None
     back = build.button(f"#import/{draft.job.id}/columns", "Back")
     action = build.primary("finish", "Import data set", disabled=shown is None)
     found = head(2, subtitle="Look at some rows; then give the data set a name.", action=action, more=[back])
+    if failed:
+        found.append(build.form("top", "failed_card", [build.error_bar(failed, name="finish_error")]))
     if shown is None:
         return [*found, build.form("main", "preview_card", preview_items(None, problem))]
     consent = bool(typed.get("consent", draft.draft.leave_out))

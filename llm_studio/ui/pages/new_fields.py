@@ -10,7 +10,7 @@ from llm_studio.data.layouts import all_layouts
 from llm_studio.store import DatasetRecord
 from llm_studio.ui import build, form, text, words
 from llm_studio.ui.page import Card
-from llm_studio.ui.pages import dataset_form
+from llm_studio.ui.pages import dataset_form, split_form
 from llm_studio.ui.pages.new_data import Data
 from llm_studio.ui.pages.new_state import Chosen
 
@@ -176,9 +176,15 @@ def dataset_words(name: str, value: Any) -> str:
     if name == "layout":
         return next((one.title for one in all_layouts() if one.name == value), str(value))
     if name == "validation_strategy":
-        return dataset_form.STRATEGIES.get(str(value), str(value))
+        return split_form.STRATEGIES.get(str(value), str(value))
     if name == "validation_size":
-        return dataset_form.spelled_size(float(value))
+        return split_form.spelled_size(float(value))
+    if name == "test_size":
+        return split_form.spelled_test(float(value))
+    if name == "stratify":
+        return split_form.MIXTURES.get(str(value), str(value))
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if name == "data_sample":
         return words.percent(float(value))
     if name == "prompt_column_separator":
