@@ -34,6 +34,7 @@ from llm_studio.actions.imports import (
 )
 from llm_studio.data import Dataset, open_dataset
 from llm_studio.data import statistics as figures
+from llm_studio.data.browse import browse_folder
 from llm_studio.data.prepare import Preview
 from llm_studio.data.prepare import preview as preview_rows
 from llm_studio.data.staging import make_settings
@@ -160,3 +161,4 @@ def delete_dataset(store: Store, dataset_id: str) -> None:
         store.jobs.request_cancel(job.id)
     store.datasets.delete(dataset_id)
     shutil.rmtree(store.home.dataset(dataset_id), ignore_errors=True)
+    shutil.rmtree(browse_folder(store.home, dataset_id), ignore_errors=True)

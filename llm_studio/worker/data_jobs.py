@@ -16,6 +16,8 @@ KINDS: dict[str, str] = {
     "import_read": "llm_studio.data.jobs:import_read",
     "import_finish": "llm_studio.actions.finishing:run_finish",
     "dataset_update": "llm_studio.actions.finishing:run_update",
+    "dataset_search": "llm_studio.data.browse:run_search",
+    "dataset_order": "llm_studio.data.browse:run_order",
     "dataset_statistics": "llm_studio.data.jobs:dataset_statistics",
     "export": "llm_studio.modeling.export:run",
 }

@@ -9,6 +9,7 @@ import pytest
 
 from llm_studio.actions import datasets as actions
 from llm_studio.actions.finishing import run_finish, run_update
+from llm_studio.data.browse import run_search
 from llm_studio.data.jobs import dataset_statistics, import_read
 from llm_studio.errors import UserError
 from llm_studio.store import Home, JobRecord, Store
@@ -89,6 +90,7 @@ def run(store: Store, kind: str = "import_read") -> JobRecord:
         "dataset_statistics": dataset_statistics,
         "import_finish": run_finish,
         "dataset_update": run_update,
+        "dataset_search": run_search,
     }[kind]
     try:
         store.jobs.finish(job.id, "done", result=work(store.home, store, job, lambda share, words: None))
@@ -251,6 +253,48 @@ def test_rows_come_by_page_are_searched_and_opened(store: Store) -> None:
     assert opened is not None and opened.panel is not None
     content = json.dumps([item.dump() for item in opened.panel.items])
     assert opened.panel.title == "Row 4" and "the answer is empty" in content
+
+
+def test_rows_are_sorted_by_a_column_and_back(store: Store) -> None:
+    tab = Tab(store, dataset.PAGE, imported(store), "rows")
+    tab.act("rows", {"c0": False}, "sort")
+    data = tab.page.load(tab.context, tab.context.args)
+    assert [row for row, _ in data.body.rows[:3]] == [9, 8, 7]
+    assert "Sorted by question, from the highest." in tab.text()
+    tab.act("rows", {"value": "question 1"}, "search")
+    data = tab.page.load(tab.context, tab.context.args)
+    assert [row for row, _ in data.body.rows] == [1, *range(19, 9, -1)]
+    tab.act("unsort")
+    assert [row for row, _ in tab.page.load(tab.context, tab.context.args).body.rows] == [1, *range(10, 20)]
+
+
+def test_a_search_in_many_rows_goes_on_in_a_job_that_can_be_stopped(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset_id = imported(store)
+    monkeypatch.setattr("llm_studio.data.browse.FIRST_LOOK_SECONDS", -1.0)
+    monkeypatch.setattr("llm_studio.data.dataset.BATCH_ROWS", 5)
+    tab = Tab(store, dataset.PAGE, dataset_id, "rows")
+    tab.act("rows", {"value": "question 1"}, "search")
+    assert '"total_rows": 1,' in tab.text()
+    job = store.jobs.list(kind="dataset_search", active=True)[0]
+    assert f"cancel_job/{job.id}" in tab.text()
+    tab.act(f"cancel_job/{job.id}")
+    assert "The search was stopped; 1 row with “question 1” among the first ones." in tab.text()
+    store.jobs.delete(job.id)
+    assert '"total_rows": 1,' in tab.text()
+    run(store, "dataset_search")
+    assert "11 rows with “question 1”" in tab.text() and '"total_rows": 11,' in tab.text()
+
+
+def test_the_rows_of_a_part_are_downloaded_with_their_numbers(store: Store) -> None:
+    tab = Tab(store, dataset.PAGE, imported(store), "conversations")
+    outcome = tab.act("download_part/validation")
+    assert outcome is not None and outcome.download is not None
+    assert outcome.download.filename == "Questions validation.jsonl"
+    found = [json.loads(line) for line in outcome.download.path.read_text().splitlines()]
+    assert len(found) == 8
+    assert all(one["question"] == f"Question {one['row'] - 1}?" for one in found)
 
 
 def test_columns_and_split_are_changed_and_refused_while_in_use(store: Store) -> None:
