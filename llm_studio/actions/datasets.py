@@ -1,8 +1,10 @@
 """What a user can do with data sets: import, show, rename, change columns and split, delete."""
 
+import os
+import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from llm_studio.actions.finishing import (
     UPDATE,
@@ -30,6 +32,7 @@ from llm_studio.actions.imports import (
     preview,
     remove_validation,
     start_import,
+    start_merge,
     validation_job,
 )
 from llm_studio.data import Dataset, open_dataset
@@ -50,6 +53,7 @@ __all__ = [
     "change_draft",
     "check_unused",
     "delete_dataset",
+    "duplicate_dataset",
     "finish_job",
     "import_dataset",
     "import_draft",
@@ -63,6 +67,7 @@ __all__ = [
     "show",
     "start_finish",
     "start_import",
+    "start_merge",
     "start_statistics",
     "start_update",
     "unused_name",
@@ -132,6 +137,37 @@ def preview_settings(store: Store, dataset_id: str, changes: Mapping[str, object
     dataset = open_dataset(store.home.dataset(dataset_id))
     settings = make_settings({**dataset.settings.model_dump(mode="json"), **changes})
     return preview_rows(dataset.folder, settings)
+
+
+def duplicate_dataset(store: Store, dataset_id: str) -> DatasetRecord:
+    """A second data set with the same rows, to be changed apart; the rows share their place on disk.
+
+    Raises:
+        UserError: there is none of that id.
+    """
+    record = store.datasets.get(dataset_id)
+    source = store.home.dataset(dataset_id)
+    fresh = secrets.token_hex(5)
+    target = store.home.dataset(fresh)
+    shutil.copytree(source, target, copy_function=link_rows)
+    values = asdict(record) | {"id": fresh, "name": unused_name(store, record.name)}
+    values.pop("created_at")
+    try:
+        return store.datasets.create(**values)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+def link_rows(source: str, target: str) -> None:
+    """Rows never change, so a second name is enough; all else is copied."""
+    if source.endswith(".parquet"):
+        try:
+            os.link(source, target)
+            return
+        except OSError:  # a file system without links
+            pass
+    shutil.copy2(source, target)
 
 
 def check_unused(store: Store, dataset_id: str) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from llm_studio.actions.finishing import FINISH, free_name, make_dataset, newest_job, unused_name
 from llm_studio.config import DatasetSettings
+from llm_studio.data import open_dataset
 from llm_studio.data.connectors import Source, SourceFile, find_file
 from llm_studio.data.connectors.local import find_trusted
 from llm_studio.data.dataset import READING, VALIDATION
 from llm_studio.data.jobs import describe, remove_upload, remove_uploads
+from llm_studio.data.merging import check_mapping
 from llm_studio.data.prepare import VALIDATION_READING, Preview
 from llm_studio.data.prepare import preview as preview_rows
 from llm_studio.data.reading import Reading, check_file
@@ -22,7 +24,7 @@ from llm_studio.data.types import Column
 from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, JobRecord, Store
 
-KIND = "import_read"
+KIND, MERGE = "import_read", "import_merge"
 DRAFTS_KEPT_SECONDS = 14 * 24 * 3600
 
 
@@ -59,6 +61,17 @@ def start_import(store: Store, source: Source, validation: Source | None = None)
     if validation is not None:
         params["validation"] = dict(validation)
     return store.jobs.create(KIND, params)
+
+
+def start_merge(store: Store, first_id: str, second_id: str, mapping: Mapping[str, str]) -> JobRecord:
+    """Starts an import of the rows of two data sets; mapping: column of the second to column of the first.
+
+    Raises:
+        UserError: the columns do not fit together.
+    """
+    first, second = (open_dataset(store.home.dataset(one)) for one in (first_id, second_id))
+    check_mapping(first, second, mapping)
+    return store.jobs.create(MERGE, {"first": first_id, "second": second_id, "mapping": dict(mapping)})
 
 
 def check_source(store: Store, source: Source) -> None:
@@ -112,7 +125,7 @@ def is_active(job: JobRecord | None) -> bool:
 def open_imports(store: Store) -> list[JobRecord]:
     """Imports that are reading or wait to be finished, newest first; very old drafts are removed on the way."""
     found = []
-    for job in store.jobs.list(kind=KIND):
+    for job in [one for kind in (KIND, MERGE) for one in store.jobs.list(kind=kind)]:
         if "into" in job.params:
             continue
         if is_active(job):
@@ -188,7 +201,7 @@ def cancel_import(store: Store, job_id: str) -> None:
         store.jobs.request_cancel(finishing.id)
     if not is_active(job):
         discard(store.home, job_id)
-    elif store.jobs.request_cancel(job_id).status == "cancelled":  # it had not begun
+    elif store.jobs.request_cancel(job_id).status == "cancelled" and job.kind == KIND:  # it had not begun
         remove_uploads(store, job)
 
 

@@ -14,6 +14,7 @@ Run = Callable[[Home, Store, JobRecord, Report], dict[str, Any]]
 
 KINDS: dict[str, str] = {
     "import_read": "llm_studio.data.jobs:import_read",
+    "import_merge": "llm_studio.data.merging:run",
     "import_finish": "llm_studio.actions.finishing:run_finish",
     "dataset_update": "llm_studio.actions.finishing:run_update",
     "dataset_search": "llm_studio.data.browse:run_search",

@@ -11,6 +11,7 @@ from llm_studio.actions import datasets as actions
 from llm_studio.actions.finishing import run_finish, run_update
 from llm_studio.data.browse import run_search
 from llm_studio.data.jobs import dataset_statistics, import_read
+from llm_studio.data.merging import run as run_merge
 from llm_studio.errors import UserError
 from llm_studio.store import Home, JobRecord, Store
 from llm_studio.ui.diff import INPUTS, components
@@ -91,6 +92,7 @@ def run(store: Store, kind: str = "import_read") -> JobRecord:
         "import_finish": run_finish,
         "dataset_update": run_update,
         "dataset_search": run_search,
+        "import_merge": run_merge,
     }[kind]
     try:
         store.jobs.finish(job.id, "done", result=work(store.home, store, job, lambda share, words: None))
@@ -295,6 +297,29 @@ def test_the_rows_of_a_part_are_downloaded_with_their_numbers(store: Store) -> N
     found = [json.loads(line) for line in outcome.download.path.read_text().splitlines()]
     assert len(found) == 8
     assert all(one["question"] == f"Question {one['row'] - 1}?" for one in found)
+
+
+def test_two_data_sets_are_merged_into_an_import(store: Store) -> None:
+    first = imported(store)
+    with pytest.raises(UserError, match="There is no other data set"):
+        Tab(store, datasets.PAGE).act("ask_merge", [first])
+    Tab(store, datasets.PAGE).act("duplicate", [first])
+    tab = Tab(store, datasets.PAGE)
+    opened = tab.act("ask_merge", [first])
+    assert opened is not None and opened.panel is not None
+    content = json.dumps([item.dump() for item in opened.panel.items])
+    assert "Questions 2" in content and tab.context.draft["merge_column/1"] == "answer"
+    tab.context.draft["merge_column/0"] = "answer"
+    with pytest.raises(UserError, match="Two columns go to “answer”"):
+        tab.act(f"merge/{first}")
+    tab.context.draft["merge_column/0"] = "question"
+    outcome = tab.act(f"merge/{first}")
+    assert outcome is not None
+    job_id = outcome.address.split("/")[1]
+    assert "Two data sets, merged" in Tab(store, import_.PAGE).text()
+    run(store, "import_merge")
+    columns = Tab(store, import_.PAGE, job_id, "columns").text()
+    assert "40 of the 40 rows of Questions 2 stand in Questions too." in columns
 
 
 def test_columns_and_split_are_changed_and_refused_while_in_use(store: Store) -> None:

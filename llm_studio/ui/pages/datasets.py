@@ -12,6 +12,7 @@ from llm_studio.starter import SAMPLES
 from llm_studio.store import DatasetRecord, JobRecord
 from llm_studio.ui import build, words
 from llm_studio.ui.page import Card, Context, Crumb, Event, Outcome, Page, dialog, go, stay
+from llm_studio.ui.pages import dataset_merge
 from llm_studio.ui.pages.import_cards import unfinished_items
 from llm_studio.ui.tables import Column, Row, table
 
@@ -32,6 +33,8 @@ COLUMNS = (
             ("open", "Open"),
             ("new_experiment", "New experiment"),
             ("ask_rename", "Rename"),
+            ("duplicate", "Duplicate"),
+            ("ask_merge", "Merge with another"),
             ("ask_delete", "Delete"),
         ),
     ),
@@ -175,5 +178,6 @@ PAGE = Page(
         "delete": delete,
         "delete_draft": ask_cancel,
         "delete_import": cancel,
+        **dataset_merge.ACTIONS,
     },
 )

@@ -89,7 +89,7 @@ def unfinished_items(jobs: Sequence[JobRecord]) -> list[Any]:
     items: list[Any] = [build.heading("Unfinished imports")]
     for job in jobs:
         source = job.params.get("source", {})
-        name = str(source.get("name") or str(source.get("path", "")).rsplit("/", 1)[-1])
+        name = str(source.get("name") or str(source.get("path", "")).rsplit("/", 1)[-1] or "Two data sets, merged")
         state = "being read" if is_active(job) else "waits for you to choose its columns"
         line = f'<p class="ls-text">{text.markup(name)}</p>'
         line += f'<p class="ls-hint">{text.markup(state)}, {text.markup(words.ago(job.created_at))}</p>'
