@@ -11,6 +11,7 @@ from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, Store
 
 QUIET_SECONDS = 2.0
+SECONDS_BETWEEN_LINES = 1.0
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -89,11 +90,13 @@ def run_import(arguments: argparse.Namespace) -> int:
 
 
 def say_large() -> Callable[[float | None, str], None]:
-    """Prints progress on standard error from the second second on; a small file needs none."""
-    began = time.monotonic()
+    """Prints progress on standard error once a second from the second second on; a small file needs none."""
+    next_at = time.monotonic() + QUIET_SECONDS
 
     def say(share: float | None, message: str) -> None:
-        if time.monotonic() - began > QUIET_SECONDS:
+        nonlocal next_at
+        if time.monotonic() > next_at:
+            next_at = time.monotonic() + SECONDS_BETWEEN_LINES
             print(message, file=sys.stderr)
 
     return say
