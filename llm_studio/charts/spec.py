@@ -49,6 +49,8 @@ class ChartSpec:
     y_range: tuple[float, float] | None = None
     legend: bool = True
     hint: str = ""
+    click: str = ""
+    """An address with "{x}" in it: a click on the chart opens it with the nearest x."""
     empty: str = "Values appear here as soon as there are some."
 
     @property

@@ -47,6 +47,7 @@ def figure_of(spec: ChartSpec) -> dict[str, Any]:
         "x": {"title": spec.x_title, "log": spec.log_x},
         "y": {"title": spec.y_title, "log": spec.log_y, "range": list(spec.y_range) if spec.y_range else None},
         "legend": spec.legend,
+        "click": spec.click,
         "marks": [{"x": mark.x, "text": mark.text} for mark in spec.marks],
         "series": [_series(series, spec.kind) for series in spec.series],
     }

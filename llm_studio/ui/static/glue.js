@@ -251,7 +251,7 @@
       const figure = JSON.parse(json)
       shown.set(element, { json, theme })
       if (figure.empty) {
-        if (element.classList.contains('js-plotly-plot') && window.Plotly) window.Plotly.purge(element)
+        if (element.classList.contains('js-plotly-plot') && window.Plotly) { window.Plotly.purge(element); delete element.dataset.click }
         const words = document.createElement('p')
         words.className = 'ls-chart-empty'
         words.textContent = figure.empty
@@ -268,6 +268,13 @@
         modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d', 'zoomIn2d', 'zoomOut2d'],
         toImageButtonOptions: { format: 'png', filename: figure.title.replace(/[^\w -]+/g, '') || 'chart', scale: 2 }
       })
+      if (figure.click && !element.dataset.click) {
+        element.on('plotly_click', (event) => {
+          const point = event.points && event.points[0]
+          if (point) location.hash = element.dataset.click.replace('{x}', encodeURIComponent(point.x))
+        })
+      }
+      if (figure.click) element.dataset.click = figure.click
       element.dataset.points = String(figure.series.reduce((sum, series) => sum + series.y.length, 0))
       element.dataset.drawn = String(Number(element.dataset.drawn || 0) + 1)
     }
