@@ -38,6 +38,7 @@ def normal_bytes(values: pa.Array) -> tuple[bytes, npt.NDArray[np.int64], npt.ND
         texts = pc.utf8_lower(pc.utf8_normalize(texts, form="NFKC"))
         for one, other in _SAME:
             texts = pc.replace_substring(texts, one, other)
+        texts = pc.utf8_normalize(texts, form="NFKC")  # accents join the letters that have just come
         data, bounds = _bytes_of(pc.replace_substring_regex(texts, _OTHER_SPACES, " "))
     data = data.translate(_ASCII)
     codes = np.frombuffer(data, dtype=np.uint8)

@@ -12,7 +12,17 @@ from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import UserError
 from llm_studio.tokens.markers import markers_template
 from llm_studio.tokens.sample import IGNORE_INDEX, Sample
-from llm_studio.tokens.tools import PROBE_CALL, PROBE_NAME, PROBE_TOOLS, as_template_takes, in_words
+from llm_studio.tokens.tools import (
+    EVERYTHING,
+    NOTHING,
+    PROBE_CALL,
+    PROBE_NAME,
+    PROBE_RESULT,
+    PROBE_TOOLS,
+    Knowledge,
+    as_template_takes,
+    in_words,
+)
 
 Span = tuple[int, int]
 MARK = "\ue000answer\ue001"
@@ -27,8 +37,7 @@ class Template:
     source says where the template comes from, `reason` why. stop_ids end an answer; stop_texts cut one that goes on.
     end_of_turn: the text that the template puts behind an answer, empty when it puts none. Templates that know a
     thinking mode are used without it: the data holds answers, and generation must begin as the training did.
-    knows_tool_calls, knows_tools: whether the template writes them; where it does not they become JSON text in the
-    messages, so that they are never lost.
+    knows: what of tools the template writes; the rest becomes JSON text in the messages, so that it is never lost.
     """
 
     tokenizer: Any
@@ -42,8 +51,7 @@ class Template:
     stop_ids: tuple[int, ...] = ()
     end_of_turn: str = ""
     pad_id: int = 0
-    knows_tool_calls: bool = False
-    knows_tools: bool = False
+    knows: Knowledge = NOTHING
     _special: frozenset[str] = field(default=frozenset(), repr=False)
 
     def text(
@@ -63,8 +71,8 @@ class Template:
         if plain:
             end = "" if add_generation_prompt else self._token("eos_token")
             return self._token("bos_token") + "".join(message.content for message in messages) + end
-        said = in_words(messages, "" if self.knows_tools else tools, with_calls=not self.knows_tool_calls)
-        more = {"tools": json.loads(tools)} if tools and self.knows_tools else {}
+        said = in_words(messages, tools, self.knows)
+        more = {"tools": json.loads(tools)} if tools and self.knows.tools else {}
         try:
             return str(
                 self.tokenizer.apply_chat_template(
@@ -238,19 +246,21 @@ def make_template(tokenizer: Any, config: ExperimentConfig) -> Template:
     template = replace(
         template,
         _special=frozenset(text for text in special if text.strip()),
-        knows_tool_calls=_writes(template, PROBE_CALL, ""),
-        knows_tools=_writes(template, PROBE, PROBE_TOOLS),
+        knows=Knowledge(
+            tools=_writes(template, PROBE_NAME, PROBE, PROBE_TOOLS),
+            calls=_writes(template, PROBE_NAME, PROBE_CALL),
+            results=_writes(template, PROBE_RESULT[2].content, PROBE_RESULT),
+        ),
     )
     end = _end_of_turn(template)
     return replace(template, end_of_turn=end, stop_ids=_stop_ids(template, end))
 
 
-def _writes(template: Template, messages: Sequence[Message], tools: str) -> bool:
-    """Whether the chat template writes the function that the tool call or the schema names."""
-    asked = replace(template, knows_tool_calls=True, knows_tools=True)
+def _writes(template: Template, words: str, messages: Sequence[Message], tools: str = "") -> bool:
+    """Whether the chat template writes the words of a probe."""
     try:
-        return PROBE_NAME in asked.text(messages, tools=tools)
-    except (UserError, ValueError):
+        return words in replace(template, knows=EVERYTHING).text(messages, tools=tools)
+    except (UserError, ValueError, KeyError, AttributeError):  # what a template may raise over a member it lacks
         return False
 
 

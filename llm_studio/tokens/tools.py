@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_studio.data.types import Message
@@ -22,6 +22,26 @@ PROBE_CALL = (
         ),
     ),
 )
+
+
+PROBE_RESULT = (
+    *PROBE_CALL,
+    Message("tool", PROBE_NAME + " answers", name=PROBE_NAME, tool_call_id="a1b2c3d4e"),
+    Message("assistant", "a"),
+)
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What a chat template writes, as found out by letting it render a probe; nothing where it refuses the probe."""
+
+    tools: bool = False
+    calls: bool = False
+    results: bool = False
+
+
+NOTHING = Knowledge()
+EVERYTHING = Knowledge(tools=True, calls=True, results=True)
 
 
 def as_template_takes(message: Message) -> dict[str, Any]:
@@ -52,12 +72,18 @@ def with_object(call: dict[str, Any]) -> dict[str, Any]:
     return {**call, "function": {**function, "arguments": read}} if isinstance(read, dict) else call
 
 
-def in_words(messages: Sequence[Message], tools: str, *, with_calls: bool) -> Sequence[Message]:
-    """The messages with tools (if given) as JSON text in the system message, and tool calls as JSON text in content."""
+def in_words(messages: Sequence[Message], tools: str, known: Knowledge) -> Sequence[Message]:
+    """The messages so that the template loses nothing of them.
+
+    What it does not write becomes text: tools are JSON in the system message, tool calls JSON in the answer, and the
+    result of a tool is a message of the user.
+    """
     found = messages
-    if with_calls and any(message.tool_calls for message in messages):
-        found = [replace(message, content=message.text, tool_calls="") for message in messages]
-    if not tools:
+    if not known.calls and any(message.tool_calls for message in found):
+        found = [replace(message, content=message.text, tool_calls="") for message in found]
+    if not known.results and any(message.role == "tool" for message in found):
+        found = [replace(message, role="user") if message.role == "tool" else message for message in found]
+    if not tools or known.tools:
         return found
     words = f"{TOOLS_INTRODUCTION}\n{tools}"
     if found and found[0].role == "system":
