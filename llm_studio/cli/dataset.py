@@ -139,7 +139,7 @@ def run_show(arguments: argparse.Namespace) -> int:
     for conversation in open_dataset(store.home.dataset(record.id)).conversations("train", limit=2):
         print(f"\nRow {conversation.row}")
         for message in conversation.messages:
-            print(f"  {message.role}: {message.content}")
+            print(f"  {message.role}: {message.text}")
     return 0
 
 

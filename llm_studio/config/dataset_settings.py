@@ -14,53 +14,106 @@ class DatasetSettings(Section):
     layout: Annotated[
         str, Knob(title="Layout", group="Columns", level="basic", choices=tuple(entry.name for entry in FORMATS))
     ] = "instruction"
-    """How a row holds a conversation: in columns of its own for prompt and answer, or as one list of messages."""
+    """How a row holds what is learned: columns for prompt and answer, lists of messages, threads, or plain text."""
 
     messages_column: Annotated[
-        str, Knob(title="Messages column", group="Columns", level="basic", visible_when=when(layout="messages"))
+        str,
+        Knob(
+            title="Messages column",
+            group="Columns",
+            level="basic",
+            visible_when=when(layout=("messages", "conversations", "preference")),
+        ),
     ] = ""
-    """Column that holds lists of {role, content}."""
+    """Column that holds lists of {role, content} or {from, value}. With chosen and rejected answers: the conversation
+    before them, if it is such a list."""
+
+    text_column: Annotated[
+        str, Knob(title="Text column", group="Columns", level="basic", visible_when=when(layout="text"))
+    ] = ""
+    """Column that holds the documents."""
 
     prompt_column: Annotated[
         tuple[str, ...],
-        Knob(title="Prompt columns", group="Columns", level="basic", visible_when=when(layout="instruction")),
+        Knob(
+            title="Prompt columns",
+            group="Columns",
+            level="basic",
+            visible_when=when(layout=("instruction", "threads", "preference", "labelled")),
+        ),
     ] = ()
     """What the user says. Several columns are joined in this order; empty ones leave no gap."""
 
     prompt_column_separator: Annotated[
         str,
         Knob(
-            title="Between prompt columns", group="Columns", level="advanced", visible_when=when(layout="instruction")
+            title="Between prompt columns",
+            group="Columns",
+            level="advanced",
+            visible_when=when(layout=("instruction", "threads", "preference", "labelled")),
         ),
     ] = "\n\n"
     """Text between several prompt columns."""
 
     answer_column: Annotated[
-        str, Knob(title="Answer column", group="Columns", level="basic", visible_when=when(layout="instruction"))
+        str,
+        Knob(
+            title="Answer column",
+            group="Columns",
+            level="basic",
+            visible_when=when(layout=("instruction", "threads", "preference")),
+        ),
     ] = ""
-    """What the model shall learn to answer."""
+    """What the model shall learn to answer; of chosen and rejected answers the chosen one."""
+
+    rejected_answer_column: Annotated[
+        str,
+        Knob(title="Rejected answer column", group="Columns", level="basic", visible_when=when(layout="preference")),
+    ] = ""
+    """The answer that the chosen one was preferred to. It is kept for preference training and not learned."""
+
+    wanted_column: Annotated[
+        str, Knob(title="Wanted column", group="Columns", level="advanced", visible_when=when(layout="preference"))
+    ] = ""
+    """For single answers that are labelled good or bad (KTO): true or false. Only answers with true are learned."""
+
+    label_column: Annotated[
+        tuple[str, ...],
+        Knob(title="Label columns", group="Columns", level="basic", visible_when=when(layout="labelled")),
+    ] = ()
+    """What the model shall answer: the label's text. Several columns become one JSON object, in this order."""
 
     system_column: Annotated[
-        str, Knob(title="System column", group="Columns", level="advanced", visible_when=when(layout="instruction"))
+        str,
+        Knob(
+            title="System column",
+            group="Columns",
+            level="advanced",
+            visible_when=when(layout=("instruction", "conversations", "threads", "preference", "labelled")),
+        ),
     ] = ""
     """Instruction that stands before the conversation; none if your data has no such column."""
 
-    parent_id_column: Annotated[
-        str, Knob(title="Parent id column", group="Columns", level="expert", status="coming")
-    ] = ""
-    """For threads: the id of the row before this one."""
-
-    id_column: Annotated[
+    tools_column: Annotated[
         str,
         Knob(
-            title="Id column",
+            title="Tools column",
             group="Columns",
-            level="expert",
-            status="coming",
-            visible_when=unless(parent_id_column=""),
+            level="advanced",
+            visible_when=when(layout=("messages", "conversations")),
         ),
     ] = ""
+    """Column that holds the tools the model may call, as a JSON list of schemas; none if your data has no tools."""
+
+    id_column: Annotated[
+        str, Knob(title="Id column", group="Columns", level="basic", visible_when=when(layout="threads"))
+    ] = ""
     """For threads: the id of the row."""
+
+    parent_id_column: Annotated[
+        str, Knob(title="Parent id column", group="Columns", level="basic", visible_when=when(layout="threads"))
+    ] = ""
+    """For threads: the id of the row before this one; empty in the first row of a thread."""
 
     train_dataframe: Annotated[str, Knob(title="Data file", group="Files", level="advanced")] = ""
     """The file that was imported."""
@@ -154,6 +207,17 @@ class DatasetSettings(Section):
         ),
     ] = 0
     """Another number chooses other rows to hold out, always the same ones for the same number."""
+
+    group_column: Annotated[
+        str,
+        Knob(
+            title="Keep together by",
+            group="Split",
+            level="advanced",
+            visible_when=when(validation_strategy="automatic"),
+        ),
+    ] = ""
+    """Rows with the same value here are never on both sides of the split, such as a document's or a person's id."""
 
     data_sample: Annotated[
         float, Field(gt=0, le=1), Knob(title="Share of the data to use", group="Split", level="advanced", step=0.01)

@@ -56,7 +56,6 @@ ESCAPED = frozenset(
     {"prompt_column_separator", "text_system_start", "text_prompt_start", "text_answer_separator"}
 )  # written with backslash and letter for line breaks
 MARKERS = frozenset({"dataset.text_system_start", "dataset.text_prompt_start", "dataset.text_answer_separator"})
-THREADS = frozenset({"parent_id_column", "id_column"})
 DATASET_SETTINGS = frozenset(DatasetSettings.model_fields)
 PROBLEM_TYPES = {"text_causal_language_modeling": "causal_lm"}
 
@@ -137,9 +136,6 @@ def _dataset_setting(reading: Reading, name: str, value: Any) -> None:
     """Columns, files and split go to the data set."""
     path = f"dataset.{name}"
     empty = value in (None, "None", "")
-    if name in THREADS and not empty:
-        reading.replaced.append(f"{path} = {value!r}: threads by parent id are not read yet; each row is one exchange")
-        return
     ours: Any = value
     if name == "prompt_column":
         ours = value if isinstance(value, tuple) else () if empty else (str(value),)
@@ -156,6 +152,8 @@ def _dataset_setting(reading: Reading, name: str, value: Any) -> None:
         reading.replaced.append(f"{path} = {value!r}: does not fit; {default!r} is used")
         return
     reading.dataset_settings[name] = getattr(made, name)
+    if name == "parent_id_column" and not empty:
+        reading.dataset_settings["layout"] = "threads"
     reading.taken.append(f"{path} = {value!r} (for the data set)")
 
 

@@ -41,7 +41,20 @@ def to_yaml(config: ExperimentConfig) -> str:
         section, _, name = path.rpartition(".")
         place = document.setdefault(section, {}) if section else document
         place[name] = list(value) if isinstance(value, tuple) else value
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class Dumper(yaml.SafeDumper):
+    """Writes text with the line breaks of Unicode between double quotes, where PyYAML would lose them."""
+
+
+def quoted_breaks(dumper: Dumper, value: str) -> yaml.ScalarNode:
+    """Text as a node."""
+    style = '"' if any(sign in value for sign in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+Dumper.add_representer(str, quoted_breaks)
 
 
 def from_yaml(text: str, *, changes: Mapping[str, str] | None = None, preset: str | None = None) -> Loaded:

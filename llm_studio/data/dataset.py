@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm_studio.config import DatasetSettings
-from llm_studio.data.layouts import layout_of
+from llm_studio.data.conversations import conversations_of
 from llm_studio.data.split import Codes, Rows, Use
-from llm_studio.data.types import Cells, Column, Conversation, RowError
+from llm_studio.data.types import Cells, Column, Conversation
 from llm_studio.errors import UserError
 
 Part = Literal["train", "validation", "test"]
@@ -28,6 +28,7 @@ SETTINGS = "settings.json"
 STATISTICS = "statistics.json"
 READING = "reading.json"
 BATCH_ROWS = 2048
+__all__ = ["Dataset", "Part", "Split", "Table", "conversations_of", "open_dataset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,16 +208,6 @@ class Dataset:
         if not 0 <= index < self.row_count:
             raise UserError(f"There is no row {index + 1}; the data set has {self.row_count} rows.", where="row")
         return dict(next(self.table.take([index]))[1])
-
-
-def conversations_of(table: Table, rows: Iterable[int], settings: DatasetSettings) -> Iterator[Conversation]:
-    """The conversations of these rows; rows that the layout cannot read are passed over (the split left them out)."""
-    layout = layout_of(settings)
-    for row, cells in table.take(rows, layout.columns(settings)):
-        try:
-            yield Conversation(row, layout.messages(cells, settings))
-        except RowError:
-            continue
 
 
 def open_dataset(folder: Path) -> Dataset:

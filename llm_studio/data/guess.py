@@ -11,24 +11,8 @@ SAMPLE_ROWS = 50
 def guess_layout(columns: Sequence[Column], rows: Sequence[Cells]) -> Guess:
     """The most certain proposal of all layouts; with none, the instruction layout with nothing chosen."""
     proposals = [found for layout in all_layouts() if (found := layout.guess(columns, rows)) is not None]
-    if not proposals or max(proposal.certainty for proposal in proposals) < 0.5:
-        known = other_layout(columns, rows)
-        if known:
-            return Guess("instruction", {"layout": "instruction"}, known, 0.0)
     if not proposals:
         names = ", ".join(f"“{column.name}”" for column in columns[:8])
         reason = f"No column of {names} holds text that could be an answer. Choose the columns yourself."
         return Guess("instruction", {"layout": "instruction"}, reason, 0.0)
     return max(proposals, key=lambda proposal: proposal.certainty)
-
-
-def other_layout(columns: Sequence[Column], rows: Sequence[Cells]) -> str:
-    """Words for a layout that is known by sight but not read."""
-    for column in columns:
-        cells = [row.get(column.name) or "" for row in rows]
-        if column.kind == "list" and any('"from"' in cell and '"value"' in cell for cell in cells):
-            return (
-                f"“{column.name}” holds {{from, value}} objects (ShareGPT), which are not read yet. "
-                "Write them as lists of {role, content} to import them."
-            )
-    return ""

@@ -162,7 +162,7 @@ def choose_rows(table: Table, settings: DatasetSettings, checked: Scan) -> Codes
     if settings.stratify == "column":
         check_chosen(settings.stratify_column, "Mixture of the column", table)
     strata = strata_of(table, settings, count)
-    return split_rows(checked.prompts, checked.usable, settings, strata=strata)
+    return split_rows(checked.prompts, checked.usable, settings, groups=[checked.groups], strata=strata)
 
 
 def check_chosen(column: str, title: str, table: Table) -> None:
@@ -262,5 +262,5 @@ def _preview(folder: Path, _written: int, settings: DatasetSettings, conversatio
         train_rows=len(parts.train_rows),
         validation_rows=len(parts.validation_rows),
         test_rows=int((parts.codes == Use.TEST).sum()),
-        left_out=int((~parts.checked.usable).sum()),
+        left_out=int((~parts.checked.usable & ~parts.checked.inner).sum()),
     )

@@ -131,14 +131,14 @@ def count(dataset: Dataset, tokenizer: Tokenizer, name: str, tell: Callable[[flo
 
 def measure(block: list[Conversation], tokenizer: Tokenizer) -> list[tuple[int, int, int, int, int]]:
     """Per conversation: row, tokens that are read, tokens that are learned, tokens of both, characters of both."""
-    texts = [message.content for conversation in block for message in conversation.messages]
+    texts = [message.text for conversation in block for message in conversation.messages]
     encoded = iter(tokenizer.encode_batch_fast(texts, add_special_tokens=False))
     found = []
     for conversation in block:
         read = learned = characters = 0
         for message in conversation.messages:
             size = len(next(encoded))
-            characters += len(message.content)
+            characters += len(message.text)
             if message.learned:
                 learned += size
             else:

@@ -25,6 +25,11 @@ def strata_of(table: Table, settings: DatasetSettings, count: int) -> Layers | N
         return by_length(table, settings, count)
     if settings.stratify == "column":
         return by_values(table, (settings.stratify_column,), count)
+    if settings.stratify == "automatic" and settings.layout == "labelled":
+        try:
+            return by_values(table, settings.label_column, count)
+        except UserError:
+            return None  # numbers, say: too many different ones to be labels
     return None
 
 

@@ -12,19 +12,39 @@ Cells = Mapping[str, str | None]
 
 @dataclass(frozen=True)
 class Message:
-    """One message; `learned` says that the model is to learn its text (answers), not only to read it."""
+    """One message; `learned` says that the model is to learn its text (answers), not only to read it.
+
+    tool_calls: what the assistant asks of tools, JSON text of a list of {type, function: {name, arguments}}. name: who
+    speaks, or which tool answers. tool_call_id: which call a tool answers. All three are empty when there is none.
+    """
 
     role: Role
     content: str
     learned: bool = False
+    tool_calls: str = ""
+    name: str = ""
+    tool_call_id: str = ""
+
+    @property
+    def text(self) -> str:
+        """All that the message says: its content, and behind it its tool calls as JSON text."""
+        return "\n".join(part for part in (self.content, self.tool_calls) if part) if self.tool_calls else self.content
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """The messages of one row; `row` counts from 0 in rows.parquet or validation.parquet (people see row + 1)."""
+    """The messages of one row; `row` counts from 0 in rows.parquet or validation.parquet (people see row + 1).
+
+    For threads `row` is the last row of the chain. tools: the tools that the model may call, JSON text of a list of
+    schemas. rejected: the text of the answer that the chosen one was preferred to. plain: a document, one message of
+    role assistant that is rendered without chat markers.
+    """
 
     row: int
     messages: tuple[Message, ...]
+    tools: str = ""
+    rejected: str = ""
+    plain: bool = False
 
 
 @dataclass(frozen=True)

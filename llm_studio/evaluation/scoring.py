@@ -42,10 +42,12 @@ def make_questions(template: Template, conversations: Sequence[Conversation]) ->
         if not messages:
             continue
         asked = messages[:-1]
-        ids = template.prompt_ids(asked, row=conversation.row) if asked else [template.pad_id]
+        ids: list[int] = []
+        if asked or conversation.plain:
+            ids = template.prompt_ids(asked, tools=conversation.tools, plain=conversation.plain, row=conversation.row)
         shown = asked[-1].content if asked else ""
         sample = template.encode(conversation)
-        questions.append(Question(sample, tuple(ids), shown, messages[-1].content))
+        questions.append(Question(sample, tuple(ids or [template.pad_id]), shown, messages[-1].text))
     return questions
 
 

@@ -1,5 +1,6 @@
 """Renders conversations with a chat template and finds, in the rendered text, the characters that are learned."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -11,6 +12,17 @@ from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import UserError
 from llm_studio.tokens.markers import markers_template
 from llm_studio.tokens.sample import IGNORE_INDEX, Sample
+from llm_studio.tokens.tools import (
+    EVERYTHING,
+    NOTHING,
+    PROBE_CALL,
+    PROBE_NAME,
+    PROBE_RESULT,
+    PROBE_TOOLS,
+    Knowledge,
+    as_template_takes,
+    in_words,
+)
 
 Span = tuple[int, int]
 MARK = "\ue000answer\ue001"
@@ -25,6 +37,7 @@ class Template:
     source says where the template comes from, `reason` why. stop_ids end an answer; stop_texts cut one that goes on.
     end_of_turn: the text that the template puts behind an answer, empty when it puts none. Templates that know a
     thinking mode are used without it: the data holds answers, and generation must begin as the training did.
+    knows: what of tools the template writes; the rest becomes JSON text in the messages, so that it is never lost.
     """
 
     tokenizer: Any
@@ -38,21 +51,36 @@ class Template:
     stop_ids: tuple[int, ...] = ()
     end_of_turn: str = ""
     pad_id: int = 0
+    knows: Knowledge = NOTHING
     _special: frozenset[str] = field(default=frozenset(), repr=False)
 
-    def text(self, messages: Sequence[Message], *, add_generation_prompt: bool = False, row: int | None = None) -> str:
-        """The conversation as the model reads it.
+    def text(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: str = "",
+        plain: bool = False,
+        add_generation_prompt: bool = False,
+        row: int | None = None,
+    ) -> str:
+        """The conversation as the model reads it. tools: JSON text of schemas. plain: a document, without the template.
 
         Raises:
             UserError: the template refuses it.
         """
+        if plain:
+            end = "" if add_generation_prompt else self._token("eos_token")
+            return self._token("bos_token") + "".join(message.content for message in messages) + end
+        said = in_words(messages, tools, self.knows)
+        more = {"tools": json.loads(tools)} if tools and self.knows.tools else {}
         try:
             return str(
                 self.tokenizer.apply_chat_template(
-                    [{"role": message.role, "content": message.content} for message in messages],
+                    [as_template_takes(message) for message in said],
                     tokenize=False,
                     add_generation_prompt=add_generation_prompt,
                     enable_thinking=False,
+                    **more,
                 )
             )
         except (TemplateError, TypeError) as error:
@@ -64,43 +92,58 @@ class Template:
                 "markers.",
             ) from error
 
-    def prompt_ids(self, messages: Sequence[Message], *, row: int | None = None) -> list[int]:
+    def _token(self, name: str) -> str:
+        """The text of a special token, empty where the tokenizer has none."""
+        return str(getattr(self.tokenizer, name, None) or "")
+
+    def prompt_ids(
+        self, messages: Sequence[Message], *, tools: str = "", plain: bool = False, row: int | None = None
+    ) -> list[int]:
         """Token ids of a conversation that waits for its answer, none of them cut.
 
         Raises:
             UserError: the template refuses it.
         """
-        text = self.text(messages, add_generation_prompt=True, row=row)
+        text = self.text(messages, tools=tools, plain=plain, add_generation_prompt=True, row=row)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def learned_spans(self, messages: Sequence[Message], *, row: int | None = None) -> tuple[str, list[Span]]:
+    def learned_spans(
+        self, messages: Sequence[Message], *, tools: str = "", plain: bool = False, row: int | None = None
+    ) -> tuple[str, list[Span]]:
         """The rendered text, and the character spans of its answers with their end-of-turn token.
+
+        Of a document all is learned, with the end-of-text token and without the one that begins a text.
 
         Raises:
             UserError: the template refuses it.
         """
-        whole = self.text(messages, row=row)
+        whole = self.text(messages, tools=tools, plain=plain, row=row)
+        if plain:
+            learned = any(message.learned for message in messages)
+            return whole, [(len(self._token("bos_token")), len(whole))] if learned else []
         spans: list[Span] = []
         wanted = [index for index, message in enumerate(messages) if message.role == "assistant" and message.learned]
         for index in wanted[-1:] if self.only_last_answer else wanted:
-            start, end = self._answer_span(messages, index, whole, row)
+            start, end = self._answer_span(messages, index, whole, tools, row)
             start = max(start, spans[-1][1] if spans else 0)
             if end > start:
                 spans.append((start, end))
         return whole, spans
 
-    def _answer_span(self, messages: Sequence[Message], index: int, whole: str, row: int | None) -> Span:
+    def _answer_span(self, messages: Sequence[Message], index: int, whole: str, tools: str, row: int | None) -> Span:
         """Where an answer and its end of turn stand in the whole text.
 
         It begins where the text up to its prompt, with the generation prompt, ends: what the model sees before it
         answers. Some templates write a turn otherwise once others follow (they drop its reasoning, or move the system
         message); the place is then found by rendering the conversation with a mark in the answer's stead.
         """
-        before = self.text(messages[:index], add_generation_prompt=True, row=row) if index else ""
-        through = whole if index == len(messages) - 1 else self.text(messages[: index + 1], row=row)
+        before = self.text(messages[:index], tools=tools, add_generation_prompt=True, row=row) if index else ""
+        last = index == len(messages) - 1
+        through = whole if last else self.text(messages[: index + 1], tools=tools, row=row)
         if before and whole.startswith(before) and whole.startswith(through) and len(through) > len(before):
             return len(before), self._without_white_end(whole, len(before), len(through))
-        marked = self.text((*messages[:index], replace(messages[index], content=MARK), *messages[index + 1 :]), row=row)
+        marker = replace(messages[index], content=MARK, tool_calls="")
+        marked = self.text((*messages[:index], marker, *messages[index + 1 :]), tools=tools, row=row)
         head, _, tail = marked.partition(MARK)
         start = common_length(head, whole)
         end = len(whole) - common_length(tail[::-1], whole[start:][::-1])
@@ -114,7 +157,9 @@ class Template:
         Raises:
             UserError: the template refuses it.
         """
-        text, spans = self.learned_spans(conversation.messages, row=conversation.row)
+        text, spans = self.learned_spans(
+            conversation.messages, tools=conversation.tools, plain=conversation.plain, row=conversation.row
+        )
         encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids: list[int] = list(encoding["input_ids"])
         answers = answer_labels(ids, encoding["offset_mapping"], spans)
@@ -198,9 +243,25 @@ def make_template(tokenizer: Any, config: ExperimentConfig) -> Template:
         pad_id=int(pad),
     )
     special = {*tokenizer.all_special_tokens, *(str(token) for token in tokenizer.added_tokens_decoder.values())}
-    template = replace(template, _special=frozenset(text for text in special if text.strip()))
+    template = replace(
+        template,
+        _special=frozenset(text for text in special if text.strip()),
+        knows=Knowledge(
+            tools=_writes(template, PROBE_NAME, PROBE, PROBE_TOOLS),
+            calls=_writes(template, PROBE_NAME, PROBE_CALL),
+            results=_writes(template, PROBE_RESULT[2].content, PROBE_RESULT),
+        ),
+    )
     end = _end_of_turn(template)
     return replace(template, end_of_turn=end, stop_ids=_stop_ids(template, end))
+
+
+def _writes(template: Template, words: str, messages: Sequence[Message], tools: str = "") -> bool:
+    """Whether the chat template writes the words of a probe."""
+    try:
+        return words in replace(template, knows=EVERYTHING).text(messages, tools=tools)
+    except (UserError, ValueError, KeyError, AttributeError):  # what a template may raise over a member it lacks
+        return False
 
 
 def _end_of_turn(template: Template) -> str:

@@ -265,10 +265,10 @@ def test_the_command_line_imports_in_one_call(store: Store, tmp_path: Path) -> N
     assert list(store.home.staging.iterdir()) == [] and len(store.datasets.list()) == 2
 
 
-def test_a_layout_that_is_not_read_is_named_on_the_command_line(store: Store, tmp_path: Path) -> None:
+def test_conversations_without_an_answer_are_refused_on_the_command_line(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps([{"conversations": [{"from": "human", "value": "x"}]}] * 3))
-    with pytest.raises(UserError, match="ShareGPT"):
+    with pytest.raises(UserError, match="None of the 3 rows can be used: there is no answer to learn"):
         actions.import_dataset(store, {"kind": "local", "path": str(path)})
     assert nothing_is_left(store)
 

@@ -80,6 +80,9 @@ def test_columns_files_and_split_go_to_the_data_set() -> None:
     assert loaded.data_file == "/daten/träger.csv"
     assert loaded.dataset_settings == {
         "answer_column": "antwort",
+        "id_column": "id",
+        "layout": "threads",
+        "parent_id_column": "parent_id",
         "prompt_column": ("frage", "größe"),
         "prompt_column_separator": "\n--\n",
         "system_column": "系统",

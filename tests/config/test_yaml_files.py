@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llm_studio import starter
@@ -35,6 +35,8 @@ CONFIGS = st.fixed_dictionaries({}, optional={path: values_of(info) for path, in
 
 
 @settings(max_examples=150, deadline=None)
+@example({"experiment_name": "\x85"})
+@example({"experiment_name": "a\u2028b\u2029"})
 @given(CONFIGS)
 def test_every_config_survives_the_way_to_yaml_and_back(changes: dict[str, Any]) -> None:
     config = make_config(changes)

@@ -11,6 +11,7 @@ from llm_studio.actions import datasets as actions
 from llm_studio.actions.finishing import run_finish, run_update
 from llm_studio.data.browse import run_search
 from llm_studio.data.jobs import dataset_statistics, import_read
+from llm_studio.data.layouts import Layout, all_layouts
 from llm_studio.data.merging import run as run_merge
 from llm_studio.errors import UserError
 from llm_studio.store import Home, JobRecord, Store
@@ -178,6 +179,28 @@ def test_a_changed_column_shows_in_the_preview_and_set_back_it_is_as_before(stor
     tab.choose("layout", "messages")
     assert tab.inputs()["set/messages_column"]["visible"] and not tab.inputs()["set/answer_column"]["visible"]
     assert "No messages column is chosen" in tab.text()
+
+
+@pytest.mark.parametrize("layout", all_layouts(), ids=lambda layout: layout.name)
+def test_each_layout_shows_the_fields_of_its_own_columns_and_no_others(layout: Layout, store: Store) -> None:
+    tab = Tab(store, import_.PAGE, drafted(store), "columns")
+    tab.choose("layout", layout.name)
+    of_layouts = {name for one in all_layouts() for name in one.reads}
+    inputs = tab.inputs()
+    shown = {name for name in of_layouts if inputs[f"set/{name}"].get("visible", True)}
+    assert shown == set(layout.reads)
+    assert inputs["set/group_column"]["visible"]
+
+
+def test_label_columns_are_chosen_as_a_list_and_leave_the_prompt_to_itself(store: Store) -> None:
+    tab = Tab(store, import_.PAGE, drafted(store), "columns")
+    tab.choose("layout", "labelled")
+    tab.choose("label_column", ["answer"])
+    held = actions.import_draft(store, tab.context.args[0]).draft
+    assert held is not None and held.dataset_settings().label_column == ("answer",)
+    offered = [choice["name"] for choice in tab.inputs()["set/label_column"]["choices"]]
+    assert offered == ["answer"]
+    assert "Question 0?" in tab.text()
 
 
 def test_a_mistyped_size_is_said_under_the_field_and_holds_the_next_step(store: Store) -> None:

@@ -2,46 +2,56 @@
 
 from collections.abc import Sequence
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from llm_studio.config import DatasetSettings
-from llm_studio.data.types import Cells, Column, Guess, Message, RowError
+from llm_studio.data.blocks import Block, column_of, joined, joined_cells, missing_or_empty
+from llm_studio.data.column_names import ANSWER_NAMES, PROMPT_NAMES, SYSTEM_NAMES, named, plain, quoted
+from llm_studio.data.types import Cells, Column, Conversation, Guess, Message, RowError
 
-ANSWER_NAMES = ("output", "answer", "response", "completion", "assistant", "chosen", "target", "reply", "solution")
-PROMPT_NAMES = ("instruction", "prompt", "question", "input", "user", "query", "context", "problem", "story", "text")
-SYSTEM_NAMES = ("system", "system_prompt", "system_message")
-
-
-def columns(settings: DatasetSettings) -> tuple[str, ...]:
-    """The columns that `messages` reads; raises nothing, a name that is not set is left out."""
-    names = (settings.system_column, *settings.prompt_column, settings.answer_column)
-    return tuple(dict.fromkeys(name for name in names if name))
+READS = ("system_column", "prompt_column", "answer_column")
+"""The settings that name the columns it reads."""
+NEEDS = (("answer_column",),)
+"""Of each group of settings at least one must be chosen."""
 
 
-def messages(cells: Cells, settings: DatasetSettings) -> tuple[Message, ...]:
+def conversation(row: int, cells: Cells, settings: DatasetSettings) -> Conversation:
     """System, user and assistant message of a row; empty prompt columns leave no separator behind.
 
     Raises:
         RowError: the answer is missing or blank.
     """
-    answer = cells.get(settings.answer_column or "")
+    answer = cells.get(settings.answer_column)
     if answer is None:
-        raise RowError(settings.answer_column or "", "the answer is missing")
+        raise RowError(settings.answer_column, "the answer is missing")
     if not answer.strip():
-        raise RowError(settings.answer_column or "", "the answer is empty")
+        raise RowError(settings.answer_column, "the answer is empty")
     system = (cells.get(settings.system_column) or "") if settings.system_column else ""
-    parts = [cells.get(name) or "" for name in settings.prompt_column]
-    prompt = settings.prompt_column_separator.join(part for part in parts if part.strip())
+    prompt = joined_cells(cells, settings.prompt_column, settings.prompt_column_separator)
     found = [Message("system", system)] if system.strip() else []
     found += [Message("user", prompt)] if prompt else []
-    return (*found, Message("assistant", answer, learned=True))
+    return Conversation(row, (*found, Message("assistant", answer, learned=True)))
+
+
+def block(batch: pa.RecordBatch, settings: DatasetSettings) -> Block:
+    """What `conversation` and `compared_text` say of all rows of a block, without a loop over rows."""
+    answers = column_of(batch, settings.answer_column)
+    faults = missing_or_empty(answers, settings.answer_column, "answer")
+    parts = [column_of(batch, name) for name in settings.prompt_column]
+    prompts = joined(parts, settings.prompt_column_separator, batch.num_rows)
+    without = pc.equal(pc.binary_length(prompts), 0)
+    if pc.any(without).as_py():
+        whole = joined([column_of(batch, settings.system_column), answers], "\n", batch.num_rows)
+        prompts = pc.if_else(without, whole, prompts)
+    return Block(~(faults[0].mask | faults[1].mask), prompts, faults)
 
 
 def guess(table: Sequence[Column], rows: Sequence[Cells]) -> Guess | None:
     """Takes the columns with familiar names, else the last text column as the answer and the others as the prompt."""
     names = [column.name for column in table if column.kind in ("text", "number")]
-    known = {name.strip().lower().replace(" ", "_"): name for name in reversed(names)}
-    answer = next((known[name] for name in ANSWER_NAMES if name in known), None)
-    system = next((known[name] for name in SYSTEM_NAMES if name in known), None)
-    prompts = tuple(name for name in names if name.strip().lower().replace(" ", "_") in PROMPT_NAMES and name != answer)
+    answer, system = named(ANSWER_NAMES, table), named(SYSTEM_NAMES, table)
+    prompts = tuple(name for name in names if plain(name) in PROMPT_NAMES and name != answer)
     if answer and prompts:
         reason = f"{quoted((*prompts, answer))} are familiar names for a prompt and its answer."
         certainty = 0.8
@@ -64,12 +74,6 @@ def guess(table: Sequence[Column], rows: Sequence[Cells]) -> Guess | None:
         "layout": "instruction",
         "prompt_column": prompts,
         "answer_column": answer,
-        "system_column": system or "",
+        "system_column": system,
     }
     return Guess("instruction", settings, reason, certainty)
-
-
-def quoted(names: Sequence[str]) -> str:
-    """Names between quotation marks: a, b and c."""
-    marked = [f"“{name}”" for name in names]
-    return marked[0] if len(marked) == 1 else ", ".join(marked[:-1]) + " and " + marked[-1]

@@ -16,10 +16,10 @@ LONGEST_BUBBLE = 2_000
 def bubble(message: Message) -> str:
     """Markup of one message; a long one is cut and says so."""
     learned = '<span class="ls-learned">learned</span>' if message.learned else ""
-    shown = message.content[:LONGEST_BUBBLE]
-    more = len(message.content) - len(shown)
+    shown = message.text[:LONGEST_BUBBLE]
+    more = len(message.text) - len(shown)
     rest = f'<p class="ls-hint">… {more:,} more characters</p>' if more else ""
-    if not message.content:
+    if not message.text:
         shown, rest = "", '<p class="ls-hint">(empty)</p>'
     return (
         f'<div class="ls-bubble ls-bubble-{message.role}"><div class="ls-bubble-head">'

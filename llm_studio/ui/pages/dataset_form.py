@@ -6,7 +6,7 @@ from typing import Any
 from h2o_wave import ui
 
 from llm_studio.config import DatasetSettings, SettingInfo, all_settings, is_visible
-from llm_studio.data.layouts import all_layouts
+from llm_studio.data.layouts import all_layouts, layout_of
 from llm_studio.data.types import Column
 from llm_studio.ui import build
 from llm_studio.ui.page import Event
@@ -38,30 +38,38 @@ def fields(settings: DatasetSettings, columns: Sequence[Column], draft: Mapping[
     def shown(name: str) -> bool:
         return is_visible(declared[name], values)
 
-    def column_field(name: str, *, optional: bool) -> Any:
-        return column_choice(declared[name], getattr(settings, name), names, optional=optional, visible=shown(name))
+    needed = {name for group in layout_of(settings).needs if len(group) == 1 for name in group}
+
+    def column_field(name: str) -> Any:
+        value = getattr(settings, name)
+        return column_choice(declared[name], value, names, optional=name not in needed, visible=shown(name))
 
     return [
         build.heading("Columns"),
         dropdown(declared["layout"], settings.layout, {layout.name: layout.title for layout in all_layouts()}),
-        column_field("messages_column", optional=False),
-        prompt_field(declared["prompt_column"], settings, names, visible=shown("prompt_column")),
+        column_field("messages_column"),
+        column_field("text_column"),
+        columns_field(declared["prompt_column"], settings, names, visible=shown("prompt_column")),
         dropdown(
             declared["prompt_column_separator"],
             separator_name(settings.prompt_column_separator),
             separators(settings.prompt_column_separator),
             visible=shown("prompt_column_separator") and len(settings.prompt_column) > 1,
         ),
-        column_field("answer_column", optional=False),
-        column_field("system_column", optional=True),
+        *(column_field(name) for name in ("answer_column", "rejected_answer_column", "wanted_column")),
+        columns_field(declared["label_column"], settings, names, visible=shown("label_column")),
+        *(column_field(name) for name in ("id_column", "parent_id_column", "system_column", "tools_column")),
         *split_form.fields(declared, settings, names, draft, shown),
     ]
 
 
-def prompt_field(info: SettingInfo, settings: DatasetSettings, names: Sequence[str], *, visible: bool) -> Any:
-    """A list to tick for some columns, a dropdown for many."""
-    chosen = [name for name in settings.prompt_column if name in names]
-    choices = [ui.choice(name, name) for name in names if name != settings.answer_column]
+def columns_field(info: SettingInfo, settings: DatasetSettings, names: Sequence[str], *, visible: bool) -> Any:
+    """A list to tick for some columns, a dropdown for many; without those that are taken by another field."""
+    chosen = [name for name in getattr(settings, info.name) if name in names]
+    reads = layout_of(settings).reads
+    taken = {settings.answer_column} if "answer_column" in reads else set()
+    taken |= set(settings.prompt_column) if info.name == "label_column" else set()
+    choices = [ui.choice(name, name) for name in names if name not in taken or name in chosen]
     make = ui.checklist if len(names) <= 8 else ui.dropdown
     more: dict[str, Any] = {"inline": True} if make is ui.checklist else {}
     return make(
@@ -102,7 +110,7 @@ def taken(
     if name == "answer_column" and change[name] in settings.prompt_column:
         prompts = [settings.answer_column if one == change[name] else one for one in settings.prompt_column]
         change["prompt_column"] = tuple(one for one in columns if one in prompts)
-    if name == "prompt_column":
+    if name in ("prompt_column", "label_column"):
         chosen = changed(name, draft.get(f"{PREFIX}/{name}", event.value))[name]
         change[name] = tuple(one for one in columns if isinstance(chosen, tuple) and one in chosen)
     return change
@@ -120,7 +128,7 @@ def changed(name: str, value: Any) -> dict[str, object]:
         return {name: bool(value)}
     if name == "prompt_column_separator":
         return {name: SEPARATORS[str(value)][1]} if value in SEPARATORS else {}
-    if name in ("prompt_column", "data_sample_choice"):
+    if infos()[name].kind == "multi":
         return {name: tuple(value or ())}
     if name.endswith("_column"):
         return {name: "" if value in (NONE, None) else str(value)}

@@ -9,9 +9,9 @@ from h2o_wave import ui
 from llm_studio.actions import browsing
 from llm_studio.actions import datasets as actions
 from llm_studio.actions.datasets import DatasetView, is_active
-from llm_studio.data.layouts import layout_of
+from llm_studio.data.conversations import conversation_at
 from llm_studio.data.split import Use
-from llm_studio.data.types import Cells, Conversation, RowError
+from llm_studio.data.types import Cells, RowError
 from llm_studio.store import JobRecord
 from llm_studio.ui import build, text, words
 from llm_studio.ui.page import Card, Context, Event, Outcome, panel
@@ -130,7 +130,7 @@ def row_items(view: DatasetView, index: int, cells: Cells) -> list[Any]:
             held = '<p class="ls-missing">empty text</p>'
         parts.append(f'<div class="ls-field"><p class="ls-field-name">{text.markup(name)}</p>{held}</div>')
     try:
-        conversation = Conversation(index, layout_of(view.dataset.settings).messages(cells, view.dataset.settings))
+        conversation = conversation_at(view.dataset.table, index, view.dataset.settings)
         shown = conversation_view.conversation_markup(conversation, title="As the model gets it")
     except RowError as error:
         shown = f'<p class="ls-missing">Left out: {text.markup(error.reason)}.</p>'

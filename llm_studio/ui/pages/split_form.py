@@ -55,6 +55,9 @@ def fields(
         dropdown(declared["validation_strategy"], settings.validation_strategy, STRATEGIES),
         typed("validation_size", spelled_size(settings.validation_size), "automatic, 10 %, or 200 rows"),
         column("split_column"),
+        column_choice(
+            declared["group_column"], settings.group_column, columns, optional=True, visible=shown("group_column")
+        ),
         ui.checkbox(
             name=f"{PREFIX}/near_duplicates_together",
             label=declared["near_duplicates_together"].title,
