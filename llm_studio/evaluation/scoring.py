@@ -28,14 +28,18 @@ class Question:
     target: str
 
 
-def make_questions(template: Template, conversations: Sequence[Conversation]) -> list[Question]:
+def make_questions(
+    template: Template, conversations: Sequence[Conversation], samples: Sequence[Sample]
+) -> list[Question]:
     """The rows that end with an answer, as tokens; others cannot be scored and are left out.
+
+    samples: those of the conversations, by `template.for_scoring()`, so that no row is left out for its length.
 
     Raises:
         UserError: the template refuses a row.
     """
     questions = []
-    for conversation in conversations:
+    for conversation, sample in zip(conversations, samples, strict=True):
         messages = list(conversation.messages)
         while messages and messages[-1].role != "assistant":
             messages.pop()
@@ -44,7 +48,6 @@ def make_questions(template: Template, conversations: Sequence[Conversation]) ->
         asked = messages[:-1]
         ids = template.prompt_ids(asked, row=conversation.row) if asked else [template.pad_id]
         shown = asked[-1].content if asked else ""
-        sample = template.encode(conversation)
         questions.append(Question(sample, tuple(ids), shown, messages[-1].content))
     return questions
 

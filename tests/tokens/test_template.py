@@ -101,7 +101,9 @@ def test_a_refused_conversation_names_its_row_and_the_way_out() -> None:
 def test_a_long_conversation_is_cut_where_the_settings_say_and_counted(side: str, kept: slice) -> None:
     long = (Message("user", "word " * 60), EXCHANGE[1])
     whole = made().encode(Conversation(0, long))
-    cut = made(**{"tokenizer.max_length": 32, "tokenizer.truncation_side": side}).encode(Conversation(0, long))
+    settings = {"tokenizer.max_length": 32, "tokenizer.truncation": "cut", "tokenizer.truncation_side": side}
+    cut = made(**settings).encode(Conversation(0, long))
+    assert cut.outcome == "cut"
     assert cut.truncated
     assert cut.cut_tokens == len(whole.input_ids) - 32
     assert cut.input_ids == whole.input_ids[kept]
