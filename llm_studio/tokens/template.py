@@ -145,6 +145,11 @@ class Template:
         """What happens to rows that are too long."""
         return Limit(self.max_length, self.truncation, self.truncation_side, self.learn_prompts, self.keep_rows)
 
+    @property
+    def special_texts(self) -> frozenset[str]:
+        """Texts of special and added tokens, and what ends a turn in the chosen format."""
+        return self._special
+
     def for_scoring(self) -> "Template":
         """The same for rows that are only scored: none is left out, and what is cut is cut at the beginning."""
         return replace(self, truncation="oldest_turns", keep_rows=True)
@@ -193,8 +198,8 @@ class Template:
         return stripped if any(text[start:stripped].endswith(special) for special in self._special) else end
 
 
-def common_length(one: str, other: str) -> int:
-    """How many characters two texts have in common at their beginning."""
+def common_length(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many characters two texts, or two rows of tokens, have in common at their beginning."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((index for index, (left, right) in pairs if left != right), min(len(one), len(other)))
 
