@@ -9,12 +9,13 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import pages, starter
+from tests.benchmarks import pages, starter, tokenising
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "starter": starter.run,
     "start": pages.run_start,
     "clicks": pages.run_clicks,
+    "tokenising": tokenising.run,
 }
 
 
