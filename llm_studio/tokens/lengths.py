@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 from zipfile import BadZipFile
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from llm_studio.data.dataset import Dataset, Part
 from llm_studio.data.types import Conversation
-from llm_studio.tokens.encoding import BLOCK_ROWS
+from llm_studio.tokens.encoding import conversation_blocks
 from llm_studio.tokens.fingerprints import rendering_fingerprint
 from llm_studio.tokens.template import Template
 from llm_studio.tokens.truncation import Truncation
@@ -106,8 +105,7 @@ def token_lengths(
     found: list[Numbers] = []
     done = 0
     for part in PARTS:
-        remaining = iter(dataset.iter_conversations(part))
-        while block := list(islice(remaining, BLOCK_ROWS)):
+        for block in conversation_blocks(dataset.iter_conversations(part)):
             tell(done, total)
             found.append(measure(template, block, held_out=part == "validation"))
             done += len(block)

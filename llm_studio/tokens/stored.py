@@ -5,7 +5,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 
 from llm_studio.data.dataset import Dataset, Part
 from llm_studio.data.types import Conversation
-from llm_studio.tokens.encoding import BLOCK_ROWS
+from llm_studio.tokens.encoding import conversation_blocks
 from llm_studio.tokens.fingerprints import samples_fingerprint
 from llm_studio.tokens.sample import IGNORE_INDEX, OUTCOMES, Sample
 from llm_studio.tokens.template import Template
@@ -157,14 +156,14 @@ def write(
     tell: Callable[[int], None],
 ) -> None:
     """Write the samples of conversations, one block in memory at a time."""
-    remaining = iter(conversations)
     done = 0
+    tell(done)
     schema = SCHEMA.with_metadata({FINGERPRINT: fingerprint.encode()})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        while block := list(islice(remaining, BLOCK_ROWS)):
-            tell(done)
+        for block in conversation_blocks(conversations):
             writer.write_batch(_batch(template.encode_many(block), schema))
             done += len(block)
+            tell(done)
 
 
 def _batch(samples: Sequence[Sample], schema: pa.Schema) -> pa.RecordBatch:

@@ -29,7 +29,7 @@ def run() -> dict[str, object]:
         Conversation(number, (Message("user", row["question"]), Message("assistant", row["answer"], True)))
         for number, row in enumerate(rows)
     ]
-    template = make_template(AutoTokenizer.from_pretrained(str(BACKBONE)), make_config({}))
+    template = make_template(AutoTokenizer.from_pretrained(str(BACKBONE)), make_config({"tokenizer.max_length": 4096}))
     messages = [one.messages for one in conversations]
     texts = [template.text(one) for one in messages]
     backend = template.tokenizer.backend_tokenizer

@@ -12,7 +12,7 @@ from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.processors import ByteLevel
 
 from llm_studio.data.types import Conversation, Message
-from llm_studio.tokens.encoding import ranges_by_offsets
+from llm_studio.tokens.encoding import BLOCK_CHARACTERS, BLOCK_ROWS, blocks, ranges_by_offsets
 from llm_studio.tokens.sample import IGNORE_INDEX
 from llm_studio.tokens.spans import Patterns, Span
 from tests.tokens.test_families import FAMILIES, TURNS, made
@@ -95,3 +95,11 @@ def test_ids_alone_are_those_of_the_prompt() -> None:
     template = made_from()
     prompts = [TURNS[:1], TURNS[:3]]
     assert template.ids_many(prompts, add_generation_prompt=True) == [template.prompt_ids(one) for one in prompts]
+
+
+def test_blocks_hold_every_row_once_and_no_more_than_fits() -> None:
+    texts = ["a" * BLOCK_CHARACTERS, "b", "", "c" * (BLOCK_CHARACTERS - 1), "d", *["e"] * (BLOCK_ROWS + 1)]
+    found = list(blocks(texts, len))
+    assert [text for block in found for text in block] == texts
+    assert [len(block) for block in found] == [1, 3, BLOCK_ROWS, 2]
+    assert list(blocks([], len)) == []
