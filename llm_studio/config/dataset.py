@@ -9,10 +9,24 @@ class Dataset(Section):
     """Prompt and answer text of the experiment; columns and split belong to the data set itself."""
 
     chat_template: Annotated[
-        Literal["backbone", "markers"], Knob(title="Chat template", group="Template", level="advanced")
+        Literal["backbone", "markers", "chatml", "llama3", "gemma"],
+        Knob(title="Chat template", group="Template", level="advanced"),
     ] = "backbone"
-    """Take the backbone's own chat template, or the markers below. A backbone without a template always gets the
-    markers."""
+    """Take the backbone's own chat template, the markers below, or a well-known format: ChatML, Llama 3 or Gemma. A
+    backbone without a template always gets the markers, unless a format is chosen. Special strings of a format that the
+    backbone does not know as single tokens work as plain text."""
+
+    fold_system: Annotated[
+        bool, Knob(title="Fold system messages into prompts", group="Template", level="advanced")
+    ] = False
+    """Puts each system message, with a blank line, in front of the user message after it. For chat templates that know
+    no system role, such as Gemma's."""
+
+    merge_turns: Annotated[
+        bool, Knob(title="Join messages of one role in a row", group="Template", level="advanced")
+    ] = False
+    """Joins neighbouring messages of the same role with a blank line. For chat templates that want user and assistant
+    to take turns. Answers that are learned are not joined with answers that are not."""
 
     text_system_start: Annotated[
         str, Knob(title="Text before the system message", group="Template", level="expert")

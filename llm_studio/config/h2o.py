@@ -104,7 +104,20 @@ def read(document: Mapping[str, Any]) -> Reading:
             "dataset.text_*: these markers are used as in the file (dataset.chat_template is 'markers'); "
             "set it to 'backbone' to take the backbone's own chat template"
         )
+    if "tokenizer.max_length" in reading.changes or way_of_cutting(reading.changes):
+        reading.changes["tokenizer.truncation"] = "cut"
+        reading.renamed.append(
+            "tokenizer.max_length: longer rows are cut, as H2O LLM Studio does (tokenizer.truncation is 'cut'); "
+            "set it to 'oldest_turns' to keep prompts and answers whole"
+        )
     return reading
+
+
+def way_of_cutting(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """For a file that names a side to cut at but not what happens to long rows: it was written when they were always
+    cut by this studio."""
+    sided = "tokenizer.truncation_side" in changes and "tokenizer.truncation" not in changes
+    return {"tokenizer.truncation": "cut"} if sided else {}
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from llm_studio.config.knob import Knob, Section
+from llm_studio.config.knob import Knob, Section, when
 
 
 class Tokenizer(Section):
@@ -15,11 +15,21 @@ class Tokenizer(Section):
         Field(ge=32, le=131072),
         Knob(title="Longest conversation", level="basic", unit="tokens", step=32, grid=(256, 512, 1024)),
     ] = 1024
-    """Conversations longer than this are cut. Longer ones need more memory; cut answers teach the model to stop
-    nowhere."""
+    """Conversations longer than this are shortened, left out or cut, as set below. Longer ones need more memory."""
 
-    truncation_side: Annotated[Literal["left", "right"], Knob(title="Cut at", level="expert")] = "left"
-    """"left" cuts the oldest text and keeps the final answer; "right" cuts the end."""
+    truncation: Annotated[
+        Literal["oldest_turns", "drop", "cut"], Knob(title="Conversations that are too long", level="advanced")
+    ] = "oldest_turns"
+    """"oldest_turns" leaves out whole turns, the oldest first, and a row only when its system message, last prompt and
+    answer alone are too long; "drop" leaves out every row that is too long; "cut" cuts tokens off one end, as H2O LLM
+    Studio does. The default suits a beginner who does not know that there is a limit: it teaches neither an answer to
+    half a prompt nor half an answer, and loses the least data that way. What happens is counted in the log."""
+
+    truncation_side: Annotated[
+        Literal["left", "right"], Knob(title="Cut at", level="expert", visible_when=when(truncation="cut"))
+    ] = "left"
+    """"left" cuts the oldest text and keeps the final answer; "right" cuts the end; answers without
+    their end teach the model not to stop."""
 
     add_prompt_answer_tokens: Annotated[bool, Knob(title="Markers as tokens", level="expert", status="coming")] = False
     """Adds the marker texts to the vocabulary as tokens of their own."""

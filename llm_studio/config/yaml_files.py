@@ -90,7 +90,7 @@ def from_yaml(text: str, *, changes: Mapping[str, str] | None = None, preset: st
             own |= {f"{name}.{inner}": _plain(f"{name}.{inner}", part) for inner, part in value.items()}
         else:
             own[str(name)] = _plain(str(name), value)
-    own |= typed
+    own |= h2o.way_of_cutting(own) | typed
     backbone = str(own.get("llm_backbone", ExperimentConfig().llm_backbone))
     config = make_config(own, preset=preset, recommended=starter.RECOMMENDED if backbone == "starter" else None)
     return Loaded(config=config, changes=own, taken=tuple(f"{path} = {value!r}" for path, value in own.items()))

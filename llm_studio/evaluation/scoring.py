@@ -28,14 +28,18 @@ class Question:
     target: str
 
 
-def make_questions(template: Template, conversations: Sequence[Conversation]) -> list[Question]:
+def make_questions(
+    template: Template, conversations: Sequence[Conversation], samples: Sequence[Sample]
+) -> list[Question]:
     """The rows that end with an answer, as tokens; others cannot be scored and are left out.
+
+    samples: those of the conversations, by `template.for_scoring()`, so that no row is left out for its length.
 
     Raises:
         UserError: the template refuses a row.
     """
     questions = []
-    for conversation in conversations:
+    for conversation, sample in zip(conversations, samples, strict=True):
         messages = list(conversation.messages)
         while messages and messages[-1].role != "assistant":
             messages.pop()
@@ -46,7 +50,6 @@ def make_questions(template: Template, conversations: Sequence[Conversation]) ->
         if asked or conversation.plain:
             ids = template.prompt_ids(asked, tools=conversation.tools, plain=conversation.plain, row=conversation.row)
         shown = asked[-1].content if asked else ""
-        sample = template.encode(conversation)
         questions.append(Question(sample, tuple(ids or [template.pad_id]), shown, messages[-1].text))
     return questions
 

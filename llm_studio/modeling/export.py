@@ -33,7 +33,7 @@ from llm_studio.modeling.portable import (
 )
 from llm_studio.modeling.sampling import Sampling
 from llm_studio.store import ExperimentRecord, Home, JobRecord, Store
-from llm_studio.tokens.template import make_template
+from llm_studio.tokens.making import make_template
 
 WHICH = "best"
 SPARE_BYTES = 100_000_000
@@ -142,7 +142,7 @@ def _rows(home: Home, record: ExperimentRecord, tuned: LoadedModel) -> list[list
     dataset = open_dataset(home.dataset(record.dataset_id))
     found = dataset.conversations("validation", limit=merging.MOST_ROWS)
     found = found or dataset.conversations("train", limit=merging.MOST_ROWS)
-    encoded = [tuned.template.encode(conversation).input_ids for conversation in found]
+    encoded = [sample.input_ids for sample in tuned.template.for_scoring().encode_many(found)]
     rows = merging.rows_to_compare(encoded, int(tuned.model.config.get_text_config().vocab_size))
     if not rows:
         raise UserError("The data set has no row to compare the models on.", fix="Export the adapter instead.")

@@ -17,7 +17,8 @@ from llm_studio.config import ExperimentConfig, from_yaml
 from llm_studio.errors import UserError
 from llm_studio.modeling.devices import DTYPES, Choice, choose_dtype
 from llm_studio.modeling.download import is_here
-from llm_studio.tokens.template import Template, make_template
+from llm_studio.tokens.making import make_template
+from llm_studio.tokens.template import Template
 
 Report = Callable[[str], None]
 CONFIG_FILE = "config.yaml"

@@ -7,24 +7,21 @@ from typing import Any, Literal
 
 from jinja2 import TemplateError
 
-from llm_studio.config import ExperimentConfig
 from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import UserError
-from llm_studio.tokens.markers import markers_template
-from llm_studio.tokens.sample import IGNORE_INDEX, Sample
+from llm_studio.tokens.choosing import Source
+from llm_studio.tokens.encoding import encode_texts, ids_of_texts, ranges_by_offsets
+from llm_studio.tokens.sample import Sample
+from llm_studio.tokens.spans import Patterns, Span
 from llm_studio.tokens.tools import (
-    EVERYTHING,
     NOTHING,
-    PROBE_CALL,
-    PROBE_NAME,
-    PROBE_RESULT,
-    PROBE_TOOLS,
     Knowledge,
     as_template_takes,
     in_words,
 )
+from llm_studio.tokens.truncation import Encoded, Limit, Truncation
+from llm_studio.tokens.turns import folded, merged, way_out
 
-Span = tuple[int, int]
 MARK = "\ue000answer\ue001"
 """Stands in for an answer; characters of the private use area, so that no text holds it by chance."""
 PROBE = (Message("user", "a"), Message("assistant", MARK, learned=True))
@@ -41,10 +38,14 @@ class Template:
     """
 
     tokenizer: Any
-    source: Literal["backbone", "markers"]
+    source: Source
     reason: str
     max_length: int
+    truncation: Truncation = "oldest_turns"
     truncation_side: Literal["left", "right"] = "left"
+    keep_rows: bool = False
+    fold_system: bool = False
+    merge_turns: bool = False
     learn_prompts: bool = False
     only_last_answer: bool = False
     stop_texts: tuple[str, ...] = ()
@@ -53,6 +54,7 @@ class Template:
     pad_id: int = 0
     knows: Knowledge = NOTHING
     _special: frozenset[str] = field(default=frozenset(), repr=False)
+    _patterns: Patterns = field(init=False, default_factory=Patterns, repr=False, compare=False)
 
     def text(
         self,
@@ -71,7 +73,7 @@ class Template:
         if plain:
             end = "" if add_generation_prompt else self._token("eos_token")
             return self._token("bos_token") + "".join(message.content for message in messages) + end
-        said = in_words(messages, tools, self.knows)
+        said = in_words(self.reshaped(messages), tools, self.knows)
         more = {"tools": json.loads(tools)} if tools and self.knows.tools else {}
         try:
             return str(
@@ -88,9 +90,13 @@ class Template:
             raise UserError(
                 f"The backbone's chat template refuses this conversation: {reason}.",
                 where="chat" if row is None else f"row {row + 1} of the data set",
-                fix="Correct the roles of its messages, leave out the system message, or set dataset.chat_template to "
-                "markers.",
+                fix=way_out(messages),
             ) from error
+
+    def reshaped(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """The messages as the template gets them: system messages folded and neighbours merged, where so set."""
+        found = folded(messages) if self.fold_system else tuple(messages)
+        return merged(found) if self.merge_turns else found
 
     def _token(self, name: str) -> str:
         """The text of a special token, empty where the tokenizer has none."""
@@ -117,6 +123,7 @@ class Template:
         Raises:
             UserError: the template refuses it.
         """
+        messages = self.reshaped(messages)
         whole = self.text(messages, tools=tools, plain=plain, row=row)
         if plain:
             learned = any(message.learned for message in messages)
@@ -141,7 +148,7 @@ class Template:
         last = index == len(messages) - 1
         through = whole if last else self.text(messages[: index + 1], tools=tools, row=row)
         if before and whole.startswith(before) and whole.startswith(through) and len(through) > len(before):
-            return len(before), self._without_white_end(whole, len(before), len(through))
+            return len(before), self.without_white_end(whole, len(before), len(through))
         marker = replace(messages[index], content=MARK, tool_calls="")
         marked = self.text((*messages[:index], marker, *messages[index + 1 :]), tools=tools, row=row)
         head, _, tail = marked.partition(MARK)
@@ -157,124 +164,81 @@ class Template:
         Raises:
             UserError: the template refuses it.
         """
+        return self.limit.fit(conversation, self.whole(conversation), self.whole)
+
+    def whole(self, conversation: Conversation) -> Encoded:
+        """The conversation as tokens, however many they are.
+
+        Raises:
+            UserError: the template refuses it.
+        """
         text, spans = self.learned_spans(
             conversation.messages, tools=conversation.tools, plain=conversation.plain, row=conversation.row
         )
         encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        ids: list[int] = list(encoding["input_ids"])
-        answers = answer_labels(ids, encoding["offset_mapping"], spans)
-        labels = [IGNORE_INDEX, *ids[1:]] if self.learn_prompts else answers
-        cut = max(0, len(ids) - self.max_length)
-        keep = slice(cut, None) if self.truncation_side == "left" else slice(0, self.max_length)
-        return Sample(
-            row=conversation.row,
-            input_ids=tuple(ids[keep]),
-            labels=_never_first(labels[keep]),
-            answer_labels=_never_first(answers[keep]),
-            cut_tokens=cut,
+        return Encoded(tuple(encoding["input_ids"]), ranges_by_offsets(encoding["offset_mapping"], spans))
+
+    @property
+    def limit(self) -> Limit:
+        """What happens to rows that are too long."""
+        return Limit(self.max_length, self.truncation, self.truncation_side, self.learn_prompts, self.keep_rows)
+
+    @property
+    def special_texts(self) -> frozenset[str]:
+        """Texts of special and added tokens, and what ends a turn in the chosen format."""
+        return self._special
+
+    def for_scoring(self) -> "Template":
+        """The same for rows that are only scored: none is left out, and what is cut is cut at the beginning."""
+        return replace(self, truncation="oldest_turns", keep_rows=True)
+
+    def encode_many(self, conversations: Sequence[Conversation]) -> list[Sample]:
+        """The same as `encode` for each, in one go: one rendering a row, all threads of the tokenizer.
+
+        Raises:
+            UserError: the template refuses one.
+        """
+        limit = self.limit
+        wholes = self.whole_many(conversations)
+        return [limit.fit(one, whole, self.whole) for one, whole in zip(conversations, wholes, strict=True)]
+
+    def whole_many(self, conversations: Sequence[Conversation]) -> list[Encoded]:
+        """The same as `whole` for each, in one go.
+
+        Raises:
+            UserError: the template refuses one.
+        """
+        found = [self._quick_spans(one) for one in conversations]
+        return encode_texts(self.tokenizer, [text for text, _ in found], [spans for _, spans in found])
+
+    def ids_many(
+        self, conversations: Sequence[Sequence[Message]], *, add_generation_prompt: bool = False
+    ) -> list[list[int]]:
+        """Token ids alone of each row of messages, none of them cut.
+
+        Raises:
+            UserError: the template refuses one.
+        """
+        texts = [self.text(one, add_generation_prompt=add_generation_prompt) for one in conversations]
+        return ids_of_texts(self.tokenizer, texts)
+
+    def _quick_spans(self, conversation: Conversation) -> tuple[str, list[Span]]:
+        row, messages, tools = conversation.row, self.reshaped(conversation.messages), conversation.tools
+        if conversation.plain or tools or any(message.tool_calls for message in messages):
+            return self.learned_spans(conversation.messages, tools=tools, plain=conversation.plain, row=row)
+        return self._patterns.find(
+            messages,
+            lambda: self.text(messages, row=row),
+            lambda some: self.learned_spans(some, row=row),
         )
 
-    def _without_white_end(self, text: str, start: int, end: int) -> int:
-        """Leaves out white space that only follows the end-of-turn token."""
+    def without_white_end(self, text: str, start: int, end: int) -> int:
+        """The end of a stretch; leaves out white space that only follows the end-of-turn token."""
         stripped = start + len(text[start:end].rstrip())
         return stripped if any(text[start:stripped].endswith(special) for special in self._special) else end
 
 
-def answer_labels(ids: Sequence[int], offsets: Sequence[Span], spans: Sequence[Span]) -> list[int]:
-    """Labels [T]: the token where its characters lie in a span, else IGNORE_INDEX. Spans are sorted and apart."""
-    labels = [IGNORE_INDEX] * len(ids)
-    current = 0
-    for index, (start, end) in enumerate(offsets):
-        while current < len(spans) and start >= spans[current][1]:
-            current += 1
-        if current < len(spans) and end > start and end > spans[current][0] and start < spans[current][1]:
-            labels[index] = ids[index]
-    return labels
-
-
-def common_length(one: str, other: str) -> int:
-    """How many characters two texts have in common at their beginning."""
+def common_length(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many characters two texts, or two rows of tokens, have in common at their beginning."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((index for index, (left, right) in pairs if left != right), min(len(one), len(other)))
-
-
-def _never_first(labels: Sequence[int]) -> tuple[int, ...]:
-    return (IGNORE_INDEX, *labels[1:]) if labels else ()
-
-
-def make_template(tokenizer: Any, config: ExperimentConfig) -> Template:
-    """The template of an experiment; sets the tokenizer's chat template when markers are used.
-
-    Raises:
-        UserError: the tokenizer cannot tell which characters a token came from, or has no end-of-text token.
-    """
-    if not getattr(tokenizer, "is_fast", False):
-        raise UserError(
-            "This backbone's tokenizer cannot tell which characters a token came from.",
-            where=config.llm_backbone,
-            fix="Choose a backbone that comes with a tokenizer.json.",
-        )
-    settings = config.dataset
-    own = tokenizer.chat_template
-    first = tokenizer("a")["input_ids"][:1]
-    bos = tokenizer.bos_token if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else ""
-    markers = markers_template(settings, eos_token=tokenizer.eos_token or "", bos_token=bos or "")
-    if settings.chat_template == "markers" or not own or own == markers:  # a checkpoint's tokenizer has them already
-        source: Literal["backbone", "markers"] = "markers"
-        asked = settings.chat_template == "markers"
-        reason = "the settings ask for them" if asked else "the backbone brings no chat template"
-        tokenizer.chat_template = markers
-        stops = (settings.text_system_start, settings.text_prompt_start, settings.text_answer_separator)
-    else:
-        source, reason, stops = "backbone", "it brings one", ("", "", "")
-    pad = next(
-        (one for one in (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id) if one is not None), 0
-    )
-    extra = tuple(text for text in config.prediction.stop_tokens.split(",") if text)
-    template = Template(
-        tokenizer=tokenizer,
-        source=source,
-        reason=reason,
-        max_length=config.tokenizer.max_length,
-        truncation_side=config.tokenizer.truncation_side,
-        learn_prompts=not settings.mask_prompt_labels,
-        only_last_answer=settings.only_last_answer,
-        stop_texts=tuple(dict.fromkeys(text for text in (*stops, *extra) if text.strip())),
-        pad_id=int(pad),
-    )
-    special = {*tokenizer.all_special_tokens, *(str(token) for token in tokenizer.added_tokens_decoder.values())}
-    template = replace(
-        template,
-        _special=frozenset(text for text in special if text.strip()),
-        knows=Knowledge(
-            tools=_writes(template, PROBE_NAME, PROBE, PROBE_TOOLS),
-            calls=_writes(template, PROBE_NAME, PROBE_CALL),
-            results=_writes(template, PROBE_RESULT[2].content, PROBE_RESULT),
-        ),
-    )
-    end = _end_of_turn(template)
-    return replace(template, end_of_turn=end, stop_ids=_stop_ids(template, end))
-
-
-def _writes(template: Template, words: str, messages: Sequence[Message], tools: str = "") -> bool:
-    """Whether the chat template writes the words of a probe."""
-    try:
-        return words in replace(template, knows=EVERYTHING).text(messages, tools=tools)
-    except (UserError, ValueError, KeyError, AttributeError):  # what a template may raise over a member it lacks
-        return False
-
-
-def _end_of_turn(template: Template) -> str:
-    """What follows an answer at the end of a conversation, without white space behind its special token."""
-    text = template.text(PROBE)
-    start = text.find(MARK) + len(MARK)
-    return text[start : template._without_white_end(text, start, len(text))] if start >= len(MARK) else ""
-
-
-def _stop_ids(template: Template, end_of_turn: str) -> tuple[int, ...]:
-    """The end-of-text token, and the special token that the template puts behind an answer."""
-    tokenizer = template.tokenizer
-    found = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
-    tail = tokenizer(end_of_turn, add_special_tokens=False)["input_ids"] if end_of_turn else []
-    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    return tuple(dict.fromkeys([*found, *[int(token) for token in tail if token in special][:1]]))

@@ -20,6 +20,7 @@ KINDS: dict[str, str] = {
     "dataset_search": "llm_studio.data.browse:run_search",
     "dataset_order": "llm_studio.data.browse:run_order",
     "dataset_statistics": "llm_studio.data.jobs:dataset_statistics",
+    "dataset_tokens": "llm_studio.modeling.token_job:run",
     "export": "llm_studio.modeling.export:run",
 }
 

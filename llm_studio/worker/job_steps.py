@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,18 @@ from transformers import set_seed
 from llm_studio.config import ExperimentConfig, from_yaml
 from llm_studio.config.facts import BackboneFacts
 from llm_studio.data import open_dataset
-from llm_studio.data.dataset import Dataset
+from llm_studio.data.dataset import Dataset, Part
 from llm_studio.errors import Cancelled, UserError
-from llm_studio.evaluation.scoring import make_questions
+from llm_studio.evaluation.scoring import Question, make_questions
 from llm_studio.modeling import devices
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.download import fetch, is_here, use_token
 from llm_studio.modeling.loading import CONFIG_FILE, QUANTISED, load_model, load_tokenizer, quiet
 from llm_studio.store import ExperimentRecord, Store
-from llm_studio.tokens.sample import Sample
-from llm_studio.tokens.template import Template, make_template
+from llm_studio.tokens.making import make_template
+from llm_studio.tokens.stored import StoredSamples, tokenise
+from llm_studio.tokens.template import Template
 from llm_studio.training.trainer import DivergedError, make_plan, train
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_listener import TrainingListener
@@ -40,7 +42,7 @@ class Prepared:
     dataset: Dataset
     tokenizer: Any
     template: Template
-    samples: list[Sample]
+    samples: StoredSamples
 
 
 def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -> bool:
@@ -66,9 +68,7 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
         device=record.device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
     )
     reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
-    questions = make_questions(prepared.template, prepared.dataset.conversations("validation"))
-    if not questions:
-        raise UserError("No validation row ends with an answer.", where="data set", fix="Change its columns or split.")
+    questions = questions_of(store, prepared, reporter)
     reporter.note(generated_words(config.prediction.max_generated_rows, len(questions)))
     evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter)
     resume = folder / "checkpoints" / RESUME
@@ -130,34 +130,60 @@ def prepare(store: Store, record: ExperimentRecord, config: ExperimentConfig, re
     """
     reporter.phase("Reading the data set")
     dataset = open_dataset(store.home.dataset(record.dataset_id))
-    conversations = dataset.conversations("train")
-    if config.training.train_validation_data:
-        conversations += dataset.conversations("validation")
+    parts: tuple[Part, ...] = ("train", "validation") if config.training.train_validation_data else ("train",)
     reporter.phase("Turning text into tokens")
     tokenizer = load_tokenizer(config)
     template = make_template(tokenizer, config)
     reporter.note(f"Chat template: {template.source}, since {template.reason}.")
-    samples = []
-    for conversation in conversations:
+    samples = tokenised_rows(store, template, dataset, parts, reporter)
+    counts = samples.counts()
+    learned = counts.rows - len(counts.dropped) - len(counts.unlearned)
+    reporter.note(
+        f"{learned:,} rows to learn from: {counts.tokens:,} tokens, of which {counts.learned_tokens:,} are learned."
+    )
+    for words in counts.sentences(template.max_length):
+        reporter.note(words)
+    counts.refuse_nothing(template.max_length, template.truncation)
+    return Prepared(config, dataset, tokenizer, template, samples.learned())
+
+
+def questions_of(store: Store, prepared: Prepared, reporter: Reporter) -> list[Question]:
+    """The validation rows to score: every one that ends with an answer, however long it is.
+
+    Raises:
+        UserError: there is none.
+    """
+    template, conversations = prepared.template, prepared.dataset.conversations("validation")
+    samples = tokenised_rows(store, template.for_scoring(), prepared.dataset, ("validation",), reporter)
+    for words in samples.counts().scoring_sentences(template.max_length):
+        reporter.note(words)
+    questions = make_questions(template, conversations, samples)
+    if not questions:
+        raise UserError("No validation row ends with an answer.", where="data set", fix="Change its columns or split.")
+    if len(questions) < len(conversations):
+        left = len(conversations) - len(questions)
+        reporter.note(f"{left:,} of {len(conversations):,} validation rows hold no answer and cannot be scored.")
+    return questions
+
+
+def tokenised_rows(
+    store: Store, template: Template, dataset: Dataset, parts: Sequence[Part], reporter: Reporter
+) -> StoredSamples:
+    """The rows as tokens, from the cache where an earlier experiment left them.
+
+    Raises:
+        UserError: the template refuses a row. Cancelled: the user asked to stop.
+    """
+
+    def tell(done: int, total: int) -> None:
         if reporter.should_stop():
             raise Cancelled
-        samples.append(template.encode(conversation))
-    learned = [sample for sample in samples if sample.learned_tokens]
-    cut = sum(sample.truncated for sample in samples)
-    tokens = sum(len(sample.input_ids) for sample in learned)
-    counted = sum(sample.learned_tokens for sample in learned)
-    reporter.note(f"{len(learned):,} rows to learn from: {tokens:,} tokens, of which {counted:,} are learned.")
-    if cut:
-        reporter.note(f"{cut:,} rows are longer than {config.tokenizer.max_length} tokens and were cut.")
-    if len(learned) < len(samples):
-        reporter.note(f"{len(samples) - len(learned):,} rows have nothing to learn and are left out.")
-    if not learned:
-        raise UserError(
-            "No row has anything to learn: all answers are empty or cut away.",
-            where="tokenizer.max_length",
-            fix="Raise the longest conversation, or check the answer column.",
-        )
-    return Prepared(config, dataset, tokenizer, template, learned)
+        reporter.detail(f"Turning text into tokens: {done:,} of {total:,} rows")
+
+    found = tokenise(store.home.cache / "tokens", template, dataset, parts, tell)
+    if found.known:
+        reporter.note(f"The tokens of the {' and '.join(parts)} rows are known from before.")
+    return found.samples
 
 
 def with_seed(config: ExperimentConfig, folder: Path) -> ExperimentConfig:
@@ -201,14 +227,14 @@ def within_context(config: ExperimentConfig, facts: BackboneFacts, reporter: Rep
     return config.with_changes({"tokenizer.max_length": limit})
 
 
-def check_vocabulary(model: Any, samples: list[Sample], name: str) -> None:
+def check_vocabulary(model: Any, samples: StoredSamples, name: str) -> None:
     """Refuse a tokenizer that knows more tokens than the backbone.
 
     Raises:
         UserError: it does.
     """
     known = int(model.get_input_embeddings().num_embeddings)
-    highest = max(max(sample.input_ids) for sample in samples)
+    highest = samples.highest_id
     if highest >= known:
         raise UserError(
             f"The tokenizer gives token {highest}, but the backbone knows only {known:,} tokens.",

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import browsing, pages, starter
+from tests.benchmarks import browsing, pages, starter, tokenising
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "starter": starter.run,
     "start": pages.run_start,
     "clicks": pages.run_clicks,
     "rows": browsing.run,
+    "tokenising": tokenising.run,
 }
 
 

@@ -105,6 +105,14 @@ def test_markers_of_the_file_are_used_with_their_line_breaks() -> None:
     assert config.dataset.chat_template == "markers"
 
 
+def test_a_file_that_names_a_side_to_cut_at_still_cuts_and_says_so() -> None:
+    loaded = load("default")
+    assert (loaded.config.tokenizer.truncation, loaded.config.tokenizer.truncation_side) == ("cut", "left")
+    assert any("tokenizer.truncation is 'cut'" in line for line in loaded.renamed)
+    older = from_yaml("tokenizer:\n  truncation_side: right\n").config.tokenizer
+    assert (older.truncation, older.truncation_side) == ("cut", "right")
+
+
 def test_a_file_of_another_problem_type_loads_with_ours() -> None:
     for name in ("preference", "classification"):
         loaded = load(name)

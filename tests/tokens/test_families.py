@@ -9,8 +9,9 @@ from llm_studio.config import make_config
 from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import UserError
 from llm_studio.starter import BACKBONE
+from llm_studio.tokens.making import make_template
 from llm_studio.tokens.sample import IGNORE_INDEX
-from llm_studio.tokens.template import Template, make_template
+from llm_studio.tokens.template import Template
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from llm_studio.config import make_config
 from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import UserError
 from llm_studio.starter import BACKBONE
+from llm_studio.tokens.making import make_template
 from llm_studio.tokens.sample import IGNORE_INDEX
-from llm_studio.tokens.template import Template, make_template
+from llm_studio.tokens.template import Template
 
 CHATML = (
     "{% for m in messages %}{{ '<|user|>' + m['role'] + '\n' + m['content'] + '<|end|>' + '\n' }}{% endfor %}"
@@ -101,7 +102,9 @@ def test_a_refused_conversation_names_its_row_and_the_way_out() -> None:
 def test_a_long_conversation_is_cut_where_the_settings_say_and_counted(side: str, kept: slice) -> None:
     long = (Message("user", "word " * 60), EXCHANGE[1])
     whole = made().encode(Conversation(0, long))
-    cut = made(**{"tokenizer.max_length": 32, "tokenizer.truncation_side": side}).encode(Conversation(0, long))
+    settings = {"tokenizer.max_length": 32, "tokenizer.truncation": "cut", "tokenizer.truncation_side": side}
+    cut = made(**settings).encode(Conversation(0, long))
+    assert cut.outcome == "cut"
     assert cut.truncated
     assert cut.cut_tokens == len(whole.input_ids) - 32
     assert cut.input_ids == whole.input_ids[kept]

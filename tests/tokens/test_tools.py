@@ -1,6 +1,7 @@
 """Tools, tool calls and their results reach the model with any template, and documents come without chat markers."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from llm_studio.config import make_config
 from llm_studio.data.types import Conversation, Message
 from llm_studio.evaluation.scoring import make_questions
 from llm_studio.starter import BACKBONE
+from llm_studio.tokens.making import make_template
 from llm_studio.tokens.sample import IGNORE_INDEX
-from llm_studio.tokens.template import Template, make_template
+from llm_studio.tokens.template import Template
 from llm_studio.tokens.tools import EVERYTHING, Knowledge
 
 WITH_TOOLS = (
@@ -115,9 +117,23 @@ def test_a_document_begins_with_the_begin_token_where_there_is_one() -> None:
     assert learned_text(template, document("Once")) == "Once<|end|>"
 
 
+def test_many_rows_with_tools_and_documents_are_encoded_as_one_by_one() -> None:
+    template = made(WITH_TOOLS)
+    rows = [Conversation(0, TALK, tools=TOOLS), document("Once"), Conversation(2, TALK[:2]), Conversation(3, TALK)]
+    assert template.encode_many(rows) == [template.encode(row) for row in rows]
+
+
+def test_a_document_that_is_too_long_keeps_its_beginning() -> None:
+    template = replace(made(WITH_TOOLS), max_length=4)
+    sample = template.encode(document("one two three four five six seven"))
+    assert sample.outcome == "cut" and len(sample.input_ids) == 4
+    assert sample.input_ids == made(WITH_TOOLS).encode(document("one two three four five six seven")).input_ids[:4]
+
+
 def test_questions_of_tool_calls_and_documents_can_be_scored() -> None:
     template = made(WITH_TOOLS)
-    call, whole = make_questions(template, [Conversation(0, TALK[:2], tools=TOOLS), document("Once")])
+    asked = [Conversation(0, TALK[:2], tools=TOOLS), document("Once")]
+    call, whole = make_questions(template, asked, template.for_scoring().encode_many(asked))
     assert call.target == CALLS
     assert template.tokenizer.decode(call.prompt) == template.text(TALK[:1], tools=TOOLS, add_generation_prompt=True)
     assert whole.target == "Once" and len(whole.prompt) == 1

@@ -12,8 +12,9 @@ from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.loading import QUANTISED, load_model, load_tokenizer, quiet
+from llm_studio.tokens.making import make_template
 from llm_studio.tokens.sample import IGNORE_INDEX, Sample
-from llm_studio.tokens.template import Template, make_template
+from llm_studio.tokens.template import Template
 from llm_studio.training.batches import Collate
 from llm_studio.training.events import EvaluationDue, Event, StepDone
 from llm_studio.training.schedules import parameter_groups, rate_factor

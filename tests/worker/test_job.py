@@ -196,6 +196,34 @@ def test_scores_of_the_untouched_backbone_are_taken_from_an_earlier_experiment_o
     assert found[0]["before"] == found[1]["before"]
 
 
+def test_tokens_are_made_once_and_long_rows_are_counted_and_said(store: Store, backbone: Path) -> None:
+    changes = {"training.epochs": 0, "training.evaluate_before_training": False, "tokenizer.max_length": 32}
+    long = {"dataset.chat_template": "markers", "dataset.text_prompt_start": "Read this with care. " * 5}
+    notes = []
+    for name in ("one", "two"):
+        record = started(store, backbone, **{"experiment_name": name, **changes, **long})
+        error = run_here(store, record)
+        assert "are longer than 32 tokens" in error["what"]
+        notes.append(" ".join(row["text"] for row in charts(store, record, "note")))
+    train_rows = len(open_dataset(store.home.dataset(record.dataset_id)).split.train)
+    for text, known in zip(notes, (False, True), strict=True):
+        assert ("tokens of the train rows are known from before" in text) == known
+        assert f"Left out: {train_rows} rows" in text
+
+
+def test_validation_rows_that_are_too_long_are_scored_and_said(store: Store, backbone: Path) -> None:
+    shorter = {"training.epochs": 0, "tokenizer.max_length": 32, "tokenizer.truncation": "cut"}
+    long = {"dataset.chat_template": "markers", "dataset.text_prompt_start": "Read this with care. " * 5}
+    record = started(store, backbone, **shorter, **long)
+    store.experiments.claim(record.id)
+    run(store, record.id, threading.Event())
+    record = store.experiments.get(record.id)
+    held_out = len(open_dataset(store.home.dataset(record.dataset_id)).split.validation)
+    notes = " ".join(row["text"] for row in charts(store, record, "note"))
+    assert record.scores["last"]["rows"] == held_out
+    assert f"Cut at their beginning are scored: {held_out} validation rows" in notes
+
+
 def test_a_loss_that_is_no_number_is_said_in_plain_words(store: Store, tmp_path: Path) -> None:
     broken = make_backbone(tmp_path / "broken")
     from safetensors.torch import load_file, save_file
