@@ -72,7 +72,7 @@ def inspect_conversation(template: Template, conversation: Conversation) -> Toke
         UserError: the template refuses it.
     """
     sample = template.encode(conversation)
-    text, spans = template.learned_spans(conversation.messages, row=conversation.row)
+    text, spans = template.rendered(conversation)
     ids, offsets = _encoded(template, text)
     total = len(ids)
     kept = kept_places(template, conversation, ids, offsets, sample)
@@ -136,7 +136,7 @@ def _end_of_system(template: Template, conversation: Conversation) -> int:
     messages = conversation.messages
     count = next((index for index, one in enumerate(messages) if one.role != "system"), len(messages))
     try:
-        return len(template.text(messages[:count])) if count else 0
+        return len(template.text_of(replace(conversation, messages=messages[:count]))) if count else 0
     except UserError:
         return 0
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 from zipfile import BadZipFile
@@ -130,7 +130,7 @@ def measure(template: Template, conversations: Sequence[Conversation], *, held_o
     choices = [shorter(conversation.messages) for conversation in conversations]
     several = [index for index, choice in enumerate(choices) if choice]
     if several:
-        shortest = template.ids_many([choices[index][-1] for index in several])
+        shortest = template.ids_many([replace(conversations[index], messages=choices[index][-1]) for index in several])
         last = [one.name for one in fields(TokenLengths)].index("last")
         table[several, last] = [len(ids) for ids in shortest]
     return table

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from llm_studio.data.types import Message
+from llm_studio.data.types import Conversation, Message
 
 Span = tuple[int, int]
 Spans = list[Span]
-FindSpans = Callable[[Sequence[Message]], tuple[str, Spans]]
-"""The rendered text of messages, and the spans of their answers; the thorough way, by several renderings."""
+Render = Callable[[Conversation], str]
+FindSpans = Callable[[Conversation], tuple[str, Spans]]
+"""The rendered text of a conversation, and the spans of its answers; the thorough way, by several renderings."""
 MOST_PATTERNS = 512
 
 
@@ -50,31 +51,36 @@ class Patterns:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Message, ...], Pattern | None] = {}
+        self._known: dict[Conversation, Pattern | None] = {}
 
-    def find(self, messages: Sequence[Message], render: Callable[[], str], thorough: FindSpans) -> tuple[str, Spans]:
-        """The rendered text and its spans, the same as `thorough` finds."""
-        key = tuple([replace(message, content="") for message in messages])
+    def find(self, conversation: Conversation, render: Render, thorough: FindSpans) -> tuple[str, Spans]:
+        """The rendered text and its spans, the same as `thorough` finds.
+
+        A pattern belongs to all that is rendered of the conversation but the texts of its messages.
+        """
+        empty = tuple([replace(message, content="") for message in conversation.messages])
+        key = replace(conversation, row=0, messages=empty, rejected="")
         try:
             pattern = self._known[key]
         except KeyError:
-            pattern = make_pattern(messages, thorough)
+            pattern = make_pattern(conversation, thorough)
             if len(self._known) >= MOST_PATTERNS:
                 self._known.clear()
             self._known[key] = pattern
         if pattern is None:
-            return thorough(messages)
-        text = render()
-        spans = pattern.spans_in(text, messages)
-        return thorough(messages) if spans is None else (text, spans)
+            return thorough(conversation)
+        text = render(conversation)
+        spans = pattern.spans_in(text, conversation.messages)
+        return thorough(conversation) if spans is None else (text, spans)
 
 
-def make_pattern(messages: Sequence[Message], thorough: FindSpans) -> Pattern | None:
+def make_pattern(conversation: Conversation, thorough: FindSpans) -> Pattern | None:
     """The pattern of a row of roles, from a rendering with marks as texts; None when the marks do not all stand in it
     once and in their order."""
+    messages = conversation.messages
     marks = [f"\ue002{index}\ue003" for index in range(len(messages))]
-    marked = [replace(message, content=mark) for message, mark in zip(messages, marks, strict=True)]
-    text, spans = thorough(marked)
+    marked = tuple(replace(message, content=mark) for message, mark in zip(messages, marks, strict=True))
+    text, spans = thorough(replace(conversation, messages=marked))
     places = [text.find(mark) for mark in marks]
     if -1 in places or places != sorted(places) or any(text.count(mark) != 1 for mark in marks):
         return None

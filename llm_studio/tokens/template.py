@@ -172,9 +172,7 @@ class Template:
         Raises:
             UserError: the template refuses it.
         """
-        text, spans = self.learned_spans(
-            conversation.messages, tools=conversation.tools, plain=conversation.plain, row=conversation.row
-        )
+        text, spans = self.rendered(conversation)
         encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return Encoded(tuple(encoding["input_ids"]), ranges_by_offsets(encoding["offset_mapping"], spans))
 
@@ -208,28 +206,45 @@ class Template:
         Raises:
             UserError: the template refuses one.
         """
-        found = [self._quick_spans(one) for one in conversations]
+        found = [
+            self._patterns.find(replace(one, messages=self.reshaped(one.messages)), self.text_of, self.rendered)
+            for one in conversations
+        ]
         return encode_texts(self.tokenizer, [text for text, _ in found], [spans for _, spans in found])
 
     def ids_many(
-        self, conversations: Sequence[Sequence[Message]], *, add_generation_prompt: bool = False
+        self, conversations: Sequence[Conversation], *, add_generation_prompt: bool = False
     ) -> list[list[int]]:
-        """Token ids alone of each row of messages, none of them cut.
+        """Token ids alone of each conversation, none of them cut.
 
         Raises:
             UserError: the template refuses one.
         """
-        texts = [self.text(one, add_generation_prompt=add_generation_prompt) for one in conversations]
+        texts = [self.text_of(one, add_generation_prompt=add_generation_prompt) for one in conversations]
         return ids_of_texts(self.tokenizer, texts)
 
-    def _quick_spans(self, conversation: Conversation) -> tuple[str, list[Span]]:
-        row, messages, tools = conversation.row, self.reshaped(conversation.messages), conversation.tools
-        if conversation.plain or tools or any(message.tool_calls for message in messages):
-            return self.learned_spans(conversation.messages, tools=tools, plain=conversation.plain, row=row)
-        return self._patterns.find(
-            messages,
-            lambda: self.text(messages, row=row),
-            lambda some: self.learned_spans(some, row=row),
+    def text_of(self, conversation: Conversation, *, add_generation_prompt: bool = False) -> str:
+        """`text` of a row of the data set, with all that the row holds.
+
+        Raises:
+            UserError: the template refuses it.
+        """
+        return self.text(
+            conversation.messages,
+            tools=conversation.tools,
+            plain=conversation.plain,
+            add_generation_prompt=add_generation_prompt,
+            row=conversation.row,
+        )
+
+    def rendered(self, conversation: Conversation) -> tuple[str, list[Span]]:
+        """`learned_spans` of a row of the data set, with all that the row holds.
+
+        Raises:
+            UserError: the template refuses it.
+        """
+        return self.learned_spans(
+            conversation.messages, tools=conversation.tools, plain=conversation.plain, row=conversation.row
         )
 
     def without_white_end(self, text: str, start: int, end: int) -> int:

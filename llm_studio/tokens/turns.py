@@ -33,7 +33,7 @@ def merged(messages: Sequence[Message]) -> Messages:
     for message in messages:
         before = found[-1] if found else None
         same = before is not None and message.role != "tool" and replace(before, content=message.content) == message
-        if before is not None and same:
+        if before is not None and same and message == Message(message.role, message.content, message.learned):
             found[-1] = replace(before, content=before.content + BLANK_LINE + message.content)
         else:
             found.append(message)

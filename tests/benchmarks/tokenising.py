@@ -30,8 +30,7 @@ def run() -> dict[str, object]:
         for number, row in enumerate(rows)
     ]
     template = make_template(AutoTokenizer.from_pretrained(str(BACKBONE)), make_config({"tokenizer.max_length": 4096}))
-    messages = [one.messages for one in conversations]
-    texts = [template.text(one) for one in messages]
+    texts = [template.text_of(one) for one in conversations]
     backend = template.tokenizer.backend_tokenizer
 
     def bare() -> list[list[int]]:
@@ -40,12 +39,12 @@ def run() -> dict[str, object]:
 
     contestants: dict[str, Callable[[], list[Any]]] = {
         "the tokenizer alone": bare,
-        "template and ids": lambda: template.ids_many(messages),
+        "template and ids": lambda: template.ids_many(conversations),
         "template, ids and labels": lambda: template.encode_many(conversations),
         "one row at a time": lambda: [template.encode(one) for one in conversations],
     }
     expected = bare()
-    assert template.ids_many(messages) == expected
+    assert template.ids_many(conversations) == expected
     assert [list(sample.input_ids) for sample in template.encode_many(conversations)] == expected
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(TIMES):

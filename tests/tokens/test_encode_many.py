@@ -1,9 +1,7 @@
 """Many rows in one go give what each gives alone, for templates of all kinds and any text."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -42,13 +40,13 @@ def test_gives_what_each_row_gives_alone(name: str, data: st.DataObject) -> None
 def test_after_the_first_row_of_its_kind_one_rendering_is_enough(name: str) -> None:
     template, patterns, calls = TEMPLATES[name], Patterns(), []
 
-    def thorough(messages: Sequence[Message]) -> tuple[str, list[Span]]:
-        calls.append(messages)
-        return template.learned_spans(messages)
+    def thorough(conversation: Conversation) -> tuple[str, list[Span]]:
+        calls.append(conversation.row)
+        return template.rendered(conversation)
 
-    for text in ("one", "two", " three "):
-        row = (Message("user", text), Message("assistant", text * 2, True))
-        assert patterns.find(row, partial(template.text, row), thorough) == template.learned_spans(row)
+    for number, text in enumerate(("one", "two", " three ")):
+        row = Conversation(number, (Message("user", text), Message("assistant", text * 2, True)))
+        assert patterns.find(row, template.text_of, thorough) == template.rendered(row)
     assert len(calls) == 1
 
 
@@ -93,8 +91,10 @@ def test_a_tokenizer_that_puts_spaces_in_front_of_words_gives_the_same_in_one_go
 
 def test_ids_alone_are_those_of_the_prompt() -> None:
     template = made_from()
-    prompts = [TURNS[:1], TURNS[:3]]
-    assert template.ids_many(prompts, add_generation_prompt=True) == [template.prompt_ids(one) for one in prompts]
+    prompts = [Conversation(0, TURNS[:1]), Conversation(1, TURNS[:3])]
+    expected = [template.prompt_ids(one.messages) for one in prompts]
+    assert template.ids_many(prompts, add_generation_prompt=True) == expected
+    assert template.ids_many(prompts) == [list(template.whole(one).ids) for one in prompts]
 
 
 def test_blocks_hold_every_row_once_and_no_more_than_fits() -> None:
