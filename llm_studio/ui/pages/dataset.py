@@ -13,6 +13,7 @@ from llm_studio.ui.pages import (
     dataset_columns,
     dataset_conversations,
     dataset_rows,
+    dataset_sees,
     dataset_statistics,
     dataset_used_by,
 )
@@ -22,6 +23,7 @@ TABS: tuple[tuple[str, str, Any], ...] = (
     ("rows", "Rows", dataset_rows),
     ("conversations", "Conversations", dataset_conversations),
     ("statistics", "Statistics", dataset_statistics),
+    ("sees", "What the model sees", dataset_sees),
     ("columns", "Columns and split", dataset_columns),
     ("used-by", "Used by", dataset_used_by),
 )

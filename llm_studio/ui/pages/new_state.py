@@ -114,6 +114,13 @@ def carry(ctx: Context, dataset_id: str) -> None:
         ctx.draft.clear()
 
 
+def begin_with(dataset_id: str, changes: Mapping[str, Any]) -> None:
+    """Let the page of a data set begin with these changes, by path, when it is opened next."""
+    infos = settings_by_path()
+    with _lock:
+        _carried[dataset_id] = {OWN: {path: spelled(infos[path], value) for path, value in changes.items()}}
+
+
 def take_over(ctx: Context, values: Mapping[str, Any], *, name: str = "") -> None:
     """Replace all changes by these values, by path; name and data set stay those of the page."""
     infos = settings_by_path()
