@@ -12,6 +12,7 @@ from llm_studio.data.connectors import Source, SourceFile, find_file
 from llm_studio.data.connectors.local import find_trusted
 from llm_studio.data.dataset import READING, VALIDATION
 from llm_studio.data.jobs import describe, remove_upload, remove_uploads
+from llm_studio.data.layouts import with_fitting_layout
 from llm_studio.data.prepare import VALIDATION_READING, Prepared, Preview, has_own_validation, prepare
 from llm_studio.data.prepare import preview as preview_rows
 from llm_studio.data.reading import Reading, check_file
@@ -287,7 +288,7 @@ def import_dataset(
         draft = read_into_staging(folder, file, validation, describe(source, file.name), report)
         if draft.guess.certainty == 0 and not changes:
             raise UserError(draft.guess.reason, where=file.name, fix="Name the columns of prompt and answer.")
-        settings = make_settings({**draft.settings, **(changes or {})})
+        settings = make_settings(with_fitting_layout({**draft.settings, **(changes or {})}, changes or {}))
         chosen = free_name(store, name) if name else unused_name(store, draft.name)
         report(None, "Checking every row")
         prepared = prepare(folder, settings, leave_out=leave_out)
