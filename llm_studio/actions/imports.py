@@ -14,6 +14,7 @@ from llm_studio.data.connectors import Source, SourceFile, find_file
 from llm_studio.data.connectors.local import find_trusted
 from llm_studio.data.dataset import READING, VALIDATION
 from llm_studio.data.jobs import describe, remove_upload, remove_uploads
+from llm_studio.data.layouts import with_fitting_layout
 from llm_studio.data.merging import check_mapping
 from llm_studio.data.prepare import VALIDATION_READING, Preview
 from llm_studio.data.prepare import preview as preview_rows
@@ -231,7 +232,7 @@ def import_dataset(
         draft = read_into_staging(folder, file, validation, describe(source, file.name), report)
         if draft.guess.certainty == 0 and not changes:
             raise UserError(draft.guess.reason, where=file.name, fix="Name the columns of prompt and answer.")
-        settings = make_settings({**draft.settings, **(changes or {})})
+        settings = make_settings(with_fitting_layout({**draft.settings, **(changes or {})}, changes or {}))
         chosen = free_name(store, name) if name else unused_name(store, draft.name)
         return make_dataset(store, folder, name=chosen, settings=settings, leave_out=leave_out, report=report)
     finally:

@@ -8,7 +8,7 @@ from llm_studio.data.links import Links, Source, links_of
 from llm_studio.data.types import Cells, Conversation, RowError
 from llm_studio.errors import UserError
 
-BLOCK_ROWS = 4096
+BLOCK_ROWS = 32_768
 """Rows of threads that are in memory at once, but for the last chain of a block."""
 
 

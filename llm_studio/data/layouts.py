@@ -1,6 +1,6 @@
 """The layouts by name: which columns they read, and how a row, or a chain of rows, becomes a conversation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -76,3 +76,16 @@ def layout_of(settings: DatasetSettings) -> Layout:
             f"There is no layout {settings.layout!r}.", where="layout", fix=f"Take one of: {', '.join(layouts)}."
         )
     return layouts[settings.layout]
+
+
+def with_fitting_layout(settings: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    """Settings that are `changes` over a guess, with a layout that reads every column that the changes name.
+
+    So no named column goes unread because the guess was another one. A layout that the changes name themselves stays.
+    """
+    columns = {name for layout in all_layouts() for name in layout.reads}
+    named = {name for name, value in changes.items() if value and name in columns}
+    fitting = [layout.name for layout in all_layouts() if named <= set(layout.reads)]
+    if "layout" in changes or settings.get("layout") in fitting or not fitting:
+        return dict(settings)
+    return {**settings, "layout": fitting[0]}

@@ -102,7 +102,8 @@ def count(dataset: Dataset, tokenizer: Tokenizer, name: str, tell: Callable[[flo
     for part in ("train", "validation"):
         for conversation in dataset.iter_conversations(part):
             turns[sum(one.role == "assistant" for one in conversation.messages)] += 1
-            empty_prompts += not any(one.role == "user" and one.content.strip() for one in conversation.messages)
+            asked = any(one.role == "user" and one.content.strip() for one in conversation.messages)
+            empty_prompts += not asked and not conversation.plain
             block.append(conversation)
             if len(block) == BLOCK_CONVERSATIONS:
                 figures += measure(block, tokenizer)

@@ -273,6 +273,26 @@ def test_conversations_without_an_answer_are_refused_on_the_command_line(store: 
     assert nothing_is_left(store)
 
 
+def test_a_table_without_text_is_refused_with_the_reason_of_the_guess(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"n": number} for number in range(3)]))
+    with pytest.raises(UserError, match="No column of “n” holds text that could be an answer"):
+        actions.import_dataset(store, {"kind": "local", "path": str(path)})
+    assert nothing_is_left(store)
+
+
+def test_named_columns_go_over_a_guess_of_another_layout(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [
+        {"text": f"A film that lasts {number} minutes", "label": ["good", "bad"][number % 2]} for number in range(40)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = {"kind": "local", "path": str(path)}
+    assert actions.import_dataset(store, source).settings["layout"] == "labelled"
+    record = actions.import_dataset(store, source, changes={"answer_column": "label"})
+    assert record.settings["layout"] == "instruction" and record.train_rows > 0
+
+
 def test_the_command_line_takes_an_own_validation_file(store: Store, tmp_path: Path) -> None:
     record = actions.import_dataset(
         store,

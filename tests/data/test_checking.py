@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from llm_studio.data.blocks import Block
 from llm_studio.data.checking import check_columns, prompt_hash, row_by_row, scan
 from llm_studio.data.dataset import Table, conversations_of
 from llm_studio.data.layouts import layout_of
-from llm_studio.data.normal_text import blank, exact_hashes, hashes, normal_bytes, normalised
+from llm_studio.data.normal_text import _is_settled, blank, exact_hashes, hashes, normal_bytes, normalised
 from llm_studio.errors import Cancelled, UserError
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -67,10 +68,24 @@ def test_a_block_of_texts_is_normalised_as_each_text_by_itself(texts: list[str |
 @settings(max_examples=300, deadline=None)
 @given(st.text(st.sampled_from("aAbZß ς\t\n\u00a0\u2028\u3000\x1cﬁéE\u0301жЖ中"), max_size=16))
 def test_normalising_is_the_plain_formula(text: str) -> None:
-    plain = unicodedata.normalize("NFKC", text).lower().replace("ß", "ss").replace("ς", "σ")
-    plain = unicodedata.normalize("NFKC", plain)
+    plain = unicodedata.normalize("NFKC", text.replace("ß", "ss")).lower().replace("ς", "σ")
     assert normalised(text) == " ".join(plain.split())
     assert normalised(normalised(text)) == normalised(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], max_codepoint=0x32000), max_size=6), max_size=4))
+def test_a_text_that_is_settled_is_in_its_normal_form_also_among_others(texts: list[str]) -> None:
+    if _is_settled("".join(texts)):
+        assert pc.utf8_normalize(pa.array(texts, pa.string()), form="NFKC").to_pylist() == texts
+
+
+@pytest.mark.parametrize(
+    "text", ["e\u0301", "\u1100\u1161", "\ufb01", "\U0001d5ba", "\u00b5", "\u3000", "\u09c7\u09be"]
+)
+def test_a_text_that_composing_changes_is_not_settled(text: str) -> None:
+    assert not _is_settled(text)
+    assert _is_settled("Die Straße, 这是 жук Ελλάδα")
 
 
 def test_texts_that_differ_only_in_case_space_or_composition_have_one_hash() -> None:

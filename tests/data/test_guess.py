@@ -10,6 +10,7 @@ from llm_studio.config import DatasetSettings
 from llm_studio.data.checking import check_columns, scan
 from llm_studio.data.dataset import Table, conversations_of
 from llm_studio.data.guess import guess_layout
+from llm_studio.data.layouts import with_fitting_layout
 from llm_studio.data.reading import read_file
 from llm_studio.data.types import Cells, Column, ColumnKind, Guess
 
@@ -143,6 +144,22 @@ def test_few_short_values_beside_a_long_text_are_labels(
 def test_several_label_columns_are_proposed_together() -> None:
     rows = many(comment=long, rude=lambda n: str(n % 2), spam=lambda n: str(n % 3 // 2))
     assert guessed(rows, rude="number", spam="number").settings["label_column"] == ("rude", "spam")
+
+
+@pytest.mark.parametrize(
+    ("guess", "changes", "layout"),
+    [
+        ("labelled", {"answer_column": "label"}, "instruction"),
+        ("text", {"prompt_column": ("q",), "answer_column": "a"}, "instruction"),
+        ("instruction", {"parent_id_column": "p", "id_column": "i", "answer_column": "a"}, "threads"),
+        ("instruction", {"rejected_answer_column": "r", "answer_column": "a"}, "preference"),
+        ("preference", {"answer_column": "a"}, "preference"),
+        ("labelled", {"parent_id_column": "", "validation_size": 3}, "labelled"),
+        ("labelled", {"layout": "text", "answer_column": "a"}, "text"),
+    ],
+)
+def test_columns_that_are_named_go_over_the_guessed_layout(guess: str, changes: dict[str, object], layout: str) -> None:
+    assert with_fitting_layout({"layout": guess, **changes}, changes)["layout"] == layout
 
 
 def test_no_text_at_all_asks_the_user() -> None:

@@ -13,11 +13,13 @@ from llm_studio.data.browse import run_search
 from llm_studio.data.jobs import dataset_statistics, import_read
 from llm_studio.data.layouts import Layout, all_layouts
 from llm_studio.data.merging import run as run_merge
+from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import UserError
 from llm_studio.store import Home, JobRecord, Store
 from llm_studio.ui.diff import INPUTS, components
 from llm_studio.ui.page import Context, Event, Outcome, Page
 from llm_studio.ui.pages import dataset, datasets, import_
+from llm_studio.ui.pages.conversation_view import conversation_markup
 
 HOSTILE = "<img src=x onerror=\"window.hacked=1\"> & 'quotes' `code`"
 
@@ -201,6 +203,13 @@ def test_label_columns_are_chosen_as_a_list_and_leave_the_prompt_to_itself(store
     offered = [choice["name"] for choice in tab.inputs()["set/label_column"]["choices"]]
     assert offered == ["answer"]
     assert "Question 0?" in tab.text()
+
+
+def test_tools_tool_calls_and_rejected_answers_are_shown_and_inert() -> None:
+    call = Message("assistant", "", learned=True, tool_calls='[{"function": {"name": "rain"}}]')
+    shown = conversation_markup(Conversation(0, (call,), tools=f'["{HOSTILE}"]', rejected=HOSTILE))
+    assert "rain" in shown and "Rejected answer, not learned" in shown and "Tools that may be called" in shown
+    assert "<img" not in shown and "(empty)" not in shown
 
 
 def test_a_mistyped_size_is_said_under_the_field_and_holds_the_next_step(store: Store) -> None:

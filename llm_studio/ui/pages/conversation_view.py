@@ -13,8 +13,8 @@ ROLE_WORDS = {"system": "System", "user": "User", "assistant": "Answer", "tool":
 LONGEST_BUBBLE = 2_000
 
 
-def bubble(message: Message) -> str:
-    """Markup of one message; a long one is cut and says so."""
+def bubble(message: Message, words: str = "") -> str:
+    """Markup of one message; a long one is cut and says so. words: above it, instead of the role."""
     learned = '<span class="ls-learned">learned</span>' if message.learned else ""
     shown = message.text[:LONGEST_BUBBLE]
     more = len(message.text) - len(shown)
@@ -23,7 +23,7 @@ def bubble(message: Message) -> str:
         shown, rest = "", '<p class="ls-hint">(empty)</p>'
     return (
         f'<div class="ls-bubble ls-bubble-{message.role}"><div class="ls-bubble-head">'
-        f'{ROLE_WORDS[message.role]}{learned}</div><div class="ls-pre">{text.markup(shown)}</div>{rest}</div>'
+        f'{words or ROLE_WORDS[message.role]}{learned}</div><div class="ls-pre">{text.markup(shown)}</div>{rest}</div>'
     )
 
 
@@ -31,6 +31,8 @@ def conversation_markup(conversation: Conversation, *, title: str = "") -> str:
     """Markup of one conversation with its row number."""
     head = text.markup(title or f"Row {conversation.row + 1:,}")
     body = "".join(bubble(message) for message in conversation.messages)
+    more = (("Tools that may be called", conversation.tools), ("Rejected answer, not learned", conversation.rejected))
+    body += "".join(bubble(Message("tool", said), words) for words, said in more if said)
     return f'<section class="ls-conversation"><h3 class="ls-conversation-head">{head}</h3>{body}</section>'
 
 
