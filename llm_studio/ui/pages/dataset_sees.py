@@ -176,13 +176,20 @@ def limit_cards(view: DatasetView, body: Body, lengths: TokenLengths) -> list[Ca
         build.chips("limits", chips, address(view, body, limit=limit)),
         build.row(build.button(f"sees_use/{limit}", f"New experiment with {limit:,} tokens")),
         *unlearned_items(here, truncation),
-        *([build.paragraph(f"Template: {seen.template}; {seen.reason}.", quiet=True)] if seen.template else []),
+        *([build.paragraph(template_words(seen), name="sees_template", quiet=True)] if seen.template else []),
     ]
     return [
         build.stats("sees_tiles", tiles),
         draw.chart_card("main", "sees_curve", curve, hint=curve.hint),
         build.form("side", "sees_limit", side_items),
     ]
+
+
+def template_words(seen: Seen) -> str:
+    """Which chat template is used, and why."""
+    if seen.template == "backbone":
+        return "The backbone's own chat template is used."
+    return f"The template {seen.template} is used: {seen.reason}."
 
 
 def unlearned_items(point: CurvePoint, truncation: str) -> list[Any]:

@@ -3,7 +3,9 @@
 import psutil
 
 from llm_studio.actions import experiments as actions
+from llm_studio.actions.datasets import is_active
 from llm_studio.actions.devices import choose_device, devices
+from llm_studio.actions.seeing import Seen, count_lengths
 from llm_studio.config import BackboneFacts, Estimate, ExperimentConfig, Finding, check, estimate, flatten, to_yaml
 from llm_studio.data.connectors.local import allowed_folders
 from llm_studio.data.statistics import load as load_statistics
@@ -12,7 +14,7 @@ from llm_studio.modeling.backbones import list_backbones
 from llm_studio.store import DatasetRecord
 from llm_studio.ui import form, words
 from llm_studio.ui.page import Context, Crumb, Event, Outcome, Page, close, download, go, stay
-from llm_studio.ui.pages import new_state, new_yaml
+from llm_studio.ui.pages import new_lengths, new_state, new_yaml
 from llm_studio.ui.pages.new_backbone import LOOKUPS, Looked
 from llm_studio.ui.pages.new_cards import cards
 from llm_studio.ui.pages.new_data import Data
@@ -47,7 +49,10 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         what = "The data set of this address is gone." if args else "No data set is chosen."
         findings += (Finding("error", "dataset_id", what, "Choose a data set."),)
     findings += name_findings(ctx, chosen.config.experiment_name)
-    expected = estimated(ctx, chosen.config, facts, dataset, device) if facts and dataset else None
+    counted = counted_tokens(ctx, chosen.config, facts, dataset)
+    if counted is not None and counted.lengths is not None:
+        findings += new_lengths.findings(counted.lengths, chosen.config, facts)
+    expected = estimated(ctx, chosen.config, facts, dataset, device, counted) if facts and dataset else None
     memory = memory_of(device)
     if expected is not None and memory and expected.memory_bytes > memory:
         what = f"About {words.size(expected.memory_bytes)} of memory may be needed, but there are {words.size(memory)}."
@@ -66,6 +71,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         device=device,
         devices=devices(),
         origin_name=source_record.name if source_record else "",
+        counting=counted.job if counted is not None and is_active(counted.job) else None,
     )
 
 
@@ -112,12 +118,28 @@ def name_findings(ctx: Context, name: str) -> tuple[Finding, ...]:
     return (Finding("error", "experiment_name", what, f"{free} is free."),)
 
 
+def counted_tokens(
+    ctx: Context, config: ExperimentConfig, facts: BackboneFacts | None, dataset: DatasetRecord | None
+) -> Seen | None:
+    """Token lengths with this backbone, counted by a job; None while it would have to be downloaded first."""
+    if facts is None or dataset is None or facts.source == "hub":
+        return None
+    return count_lengths(ctx.store, dataset, config)
+
+
 def estimated(
-    ctx: Context, config: ExperimentConfig, facts: BackboneFacts, dataset: DatasetRecord, device: str
+    ctx: Context,
+    config: ExperimentConfig,
+    facts: BackboneFacts,
+    dataset: DatasetRecord,
+    device: str,
+    counted: Seen | None,
 ) -> Estimate:
-    """Memory and time, from the lengths that were counted, or from the size of the file."""
+    """Memory and time, from the lengths that were counted with this backbone, else from what is known of the text."""
     statistics = load_statistics(ctx.home.dataset(dataset.id))
-    if statistics is not None:
+    if counted is not None and counted.lengths is not None and len(counted.lengths):
+        tokens = float(counted.lengths.of_part("train").total.mean())
+    elif statistics is not None:
         tokens = statistics.conversation_tokens.mean + TEMPLATE_TOKENS
     else:
         tokens = dataset.size_bytes / max(1, dataset.row_count) / BYTES_PER_TOKEN + TEMPLATE_TOKENS
@@ -132,8 +154,10 @@ def estimated(
 
 
 def refresh_seconds(data: Data) -> float | None:
-    """Only a look-up goes on by itself."""
-    return 0.3 if data.looked.pending and data.chosen else None
+    """A look-up and the counting of tokens go on by themselves."""
+    if data.looked.pending and data.chosen:
+        return 0.3
+    return 1.0 if data.counting is not None else None
 
 
 def set_field(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome | None:

@@ -7,7 +7,7 @@ from typing import Literal
 from llm_studio.actions.devices import Device
 from llm_studio.config import Estimate, Finding, settings_by_path
 from llm_studio.modeling.backbones import Backbone
-from llm_studio.store import DatasetRecord
+from llm_studio.store import DatasetRecord, JobRecord
 from llm_studio.ui.pages.new_backbone import Looked
 from llm_studio.ui.pages.new_state import Chosen
 
@@ -29,6 +29,7 @@ class Data:
     """chosen None: there is no data set yet. looked: what is known of the backbone. findings: of the config as a whole.
 
     memory_bytes: of the device that the config means. origin_name: of the experiment that this one is taken from.
+    counting: the job that counts tokens with the chosen backbone, while it works.
     """
 
     datasets: Sequence[DatasetRecord] = ()
@@ -42,6 +43,7 @@ class Data:
     device: str = "cpu"
     devices: Sequence[Device] = ()
     origin_name: str = ""
+    counting: JobRecord | None = None
 
     @property
     def remarks(self) -> tuple[Remark, ...]:

@@ -238,7 +238,7 @@
         legend: { orientation: 'h', x: 0, y: 1.02, xanchor: 'left', yanchor: 'bottom', font: { size: 11 } },
         hovermode: 'x unified', hoverlabel: { bgcolor: ink.card, bordercolor: ink.line, font: { size: 12 } },
         bargap: 0.08, dragmode: 'zoom',
-        xaxis: axis(figure.x, ink), yaxis: axis(figure.y, ink),
+        xaxis: { ...axis(figure.x, ink), ...(figure.x.log ? { tick0: Math.log10(32), dtick: Math.log10(2), tickformat: ',d' } : {}) }, yaxis: axis(figure.y, ink),
         shapes: figure.marks.map((mark) => ({ type: 'line', x0: mark.x, x1: mark.x, yref: 'paper', y0: 0, y1: 1, line: { color: ink.line, width: 1, dash: 'dash' } })),
         annotations: figure.marks.filter((mark) => mark.text).map((mark) => ({
           x: mark.x, yref: 'paper', y: 1, yanchor: 'top', xanchor: 'left', text: escapeText(mark.text), showarrow: false, font: { size: 10, color: ink.text }
