@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import browsing, pages, starter, tokenising
+from tests.benchmarks import browsing, near_duplicates, pages, starter, tokenising
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "starter": starter.run,
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "clicks": pages.run_clicks,
     "rows": browsing.run,
     "tokenising": tokenising.run,
+    "near_duplicates": near_duplicates.run,
 }
 
 
