@@ -166,17 +166,17 @@ class DatasetSettings(Section):
     """Rows that neither training nor choosing a checkpoint ever looks at; 0 keeps none. Below 1 a share, from 1 on a
     number of rows. They can be downloaded from the data set's page."""
 
-    near_duplicates_together: Annotated[
-        bool,
+    near_duplicates: Annotated[
+        Literal["automatic", "always", "never"],
         Knob(
             title="Near-duplicates on one side",
             group="Split",
             level="advanced",
             visible_when=when(validation_strategy="automatic"),
         ),
-    ] = True
-    """Rows that are nearly the same are never learned from and scored on at once. Takes about half a minute for
-    100,000 rows."""
+    ] = "automatic"
+    """Rows that are nearly the same are never learned from and scored on at once. Automatic looks for them in up to
+    200,000 rows; a million take minutes."""
 
     stratify: Annotated[
         Literal["automatic", "none", "length", "column"],

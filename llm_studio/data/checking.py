@@ -37,7 +37,8 @@ class Scan:
     prompts: hash of the normalised prompt; equal prompts have equal hashes (0 where the row cannot be used). For
     threads that of the first row. usable: whether the row is a conversation. groups: rows with the same number, other
     than 0, stay on one side of the split. inner: rows that are no conversation by themselves because a longer thread
-    holds them; nothing is wrong with them. problems: why rows cannot be used, the most frequent reason first.
+    holds them, or that the recipe drops; nothing is wrong with them. problems: why rows cannot be used, the most
+    frequent reason first.
     """
 
     prompts: npt.NDArray[np.uint64]
@@ -119,8 +120,12 @@ def scan(
     *,
     limit: int | None = None,
     tell: Callable[[int], None] = lambda rows: None,
+    dropped: npt.NDArray[np.bool_] | None = None,
 ) -> Scan:
-    """Reads all rows (or the first `limit`) block by block; `tell` hears how many are done and may raise Cancelled."""
+    """Reads all rows (or the first `limit`) block by block; `tell` hears how many are done and may raise Cancelled.
+
+    dropped: [rows] rows that are not to be used; nothing is said about them.
+    """
     layout = layout_of(settings)
     links = links_for(layout, table, settings)
     broken = links.broken if links else None
@@ -140,6 +145,9 @@ def scan(
             counted = links.leaves[here]
             inner = ~counted & ~broken[here]
             usable = usable & counted
+        if dropped is not None:
+            gone = dropped[start : start + len(usable)]
+            usable, counted, inner = usable & ~gone, counted & ~gone, inner | gone
         for fault in one.block.faults:
             found.add(fault, fault.mask & counted, start)
         kept.append((usable, inner))

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from llm_studio.config import DatasetSettings
 from llm_studio.data.conversations import conversations_of
+from llm_studio.data.recipe import Recipe
 from llm_studio.data.split import Codes, Rows, Use
 from llm_studio.data.types import Cells, Column, Conversation
 from llm_studio.errors import UserError
@@ -138,6 +139,30 @@ class Table:
         return found
 
 
+class EditedTable(Table):
+    """The same rows with the text steps of a recipe applied as they are read; the file itself never changes."""
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        super().__init__(path)
+        self._edit = recipe.edit
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """All rows, edited, in blocks."""
+        for batch in super().batches(columns):
+            rows = [dict(self._edit(cells)) for cells in batch.to_pylist()]
+            yield pa.RecordBatch.from_pylist(rows, schema=batch.schema)
+
+    def take(self, rows: Iterable[int], columns: Sequence[str] | None = None) -> Iterator[tuple[int, Cells]]:
+        """Some rows, edited."""
+        for row, cells in super().take(rows, columns):
+            yield row, self._edit(cells)
+
+
+def edited(path: Path, recipe: Recipe) -> Table:
+    """The table with the recipe's edits, or as it is when there are none."""
+    return EditedTable(path, recipe) if recipe.edits else Table(path)
+
+
 class Dataset:
     """One imported data set; made by `open_dataset`."""
 
@@ -169,11 +194,15 @@ class Dataset:
         facts = json.loads((self.folder / READING).read_text(encoding="utf-8"))
         return tuple(Column(**{**fact, "examples": tuple(fact["examples"])}) for fact in facts["columns"])
 
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The fixes that were made since the import."""
+        return Recipe.load(self.folder)
+
     def table_of(self, part: Part) -> Table:
-        """The table that holds a part."""
-        if part == "validation" and self.split.own_file:
-            return Table(self.folder / VALIDATION)
-        return self.table
+        """The table that holds a part, with the recipe's edits; `table` has the rows as they were imported."""
+        own = part == "validation" and self.split.own_file
+        return edited(self.folder / (VALIDATION if own else ROWS), self.recipe)
 
     def iter_conversations(self, part: Part, limit: int | None = None) -> Iterator[Conversation]:
         """The conversations of a part in the order of the file, one block in memory at a time."""

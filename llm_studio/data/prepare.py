@@ -19,11 +19,14 @@ from llm_studio.data.dataset import (
     Split,
     Table,
     conversations_of,
+    edited,
     save_split,
     write_json,
 )
+from llm_studio.data.near_groups import near_groups
 from llm_studio.data.reading import Reading
 from llm_studio.data.reading.progress import Report
+from llm_studio.data.recipe import Recipe
 from llm_studio.data.refusals import named, no_usable_rows, refusal
 from llm_studio.data.split import ROUGH_BELOW, Codes, Rows, Use, by_column, sampled, split_rows
 from llm_studio.data.strata import strata_of
@@ -97,12 +100,16 @@ def prepare(
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Rows as checked, and what each is for; `validation` and `own` only with a validation file of the user's own."""
+    """Rows as checked, and what each is for; `validation` and `own` only with a validation file of the user's own.
+
+    problems: what the user should know about rows that are nearly the same.
+    """
 
     checked: Scan
     validation: Scan | None
     codes: Codes
     own: Codes | None
+    problems: tuple[Problem, ...] = ()
 
     @property
     def train_rows(self) -> Rows:
@@ -121,18 +128,20 @@ def make_parts(folder: Path, settings: DatasetSettings, limit: int | None, repor
     Raises:
         UserError: as `prepare`.
     """
-    table = Table(folder / ROWS)
+    recipe = Recipe.load(folder)
+    table = edited(folder / ROWS, recipe)
     check_columns(settings, table.columns)
     own_file = has_own_validation(folder, settings)
     if own_file:
         check_validation_columns(settings, folder)
-    checked = scan(table, settings, limit=limit, tell=heard(report, table.row_count))
+    dropped = recipe.dropped(table.row_count) if recipe.steps else None
+    checked = scan(table, settings, limit=limit, tell=heard(report, table.row_count), dropped=dropped)
     usable = int(checked.usable.sum())
     if usable == 0:
         raise no_usable_rows(checked)
     report(None, "Choosing validation rows")
     if own_file:
-        validation = scan(Table(folder / VALIDATION), settings, limit=limit)
+        validation = scan(edited(folder / VALIDATION, recipe), settings, limit=limit)
         if not validation.usable.any():
             raise no_usable_rows(validation, "validation file, ")
         codes, own = checked.usable.astype(np.uint8), validation.usable * np.uint8(Use.VALIDATION)
@@ -143,8 +152,8 @@ def make_parts(folder: Path, settings: DatasetSettings, limit: int | None, repor
             where="rows",
             fix="Import a file with more rows, or bring a validation file of your own.",
         )
-    codes = choose_rows(table, settings, checked)
-    return Parts(checked, None, *with_samples(codes, None, settings))
+    codes, problems = choose_rows(table, settings, checked, report, look_for_near=limit is None)
+    return Parts(checked, None, *with_samples(codes, None, settings), problems)
 
 
 def heard(report: Report, rows: int) -> Callable[[int], None]:
@@ -152,17 +161,27 @@ def heard(report: Report, rows: int) -> Callable[[int], None]:
     return lambda done: report(0.9 * done / max(rows, 1), f"Checking every row: {done:,} of {rows:,}")
 
 
-def choose_rows(table: Table, settings: DatasetSettings, checked: Scan) -> Codes:
-    """[rows] what each row is for, by the strategy of the settings."""
+def choose_rows(
+    table: Table, settings: DatasetSettings, checked: Scan, report: Report, *, look_for_near: bool
+) -> tuple[Codes, tuple[Problem, ...]]:
+    """[rows] what each row is for, by the strategy of the settings, and what to say about near-duplicates.
+
+    look_for_near: a preview does not, since it takes longer than a click may.
+    """
     count = len(checked.usable)
     if settings.validation_strategy == "column":
         check_chosen(settings.split_column, "Column with the part", table)
         values = [value for batch in table.batches([settings.split_column]) for value in batch.column(0).to_pylist()]
-        return by_column(values[:count], checked.usable, settings.split_column)
+        return by_column(values[:count], checked.usable, settings.split_column), ()
     if settings.stratify == "column":
         check_chosen(settings.stratify_column, "Mixture of the column", table)
     strata = strata_of(table, settings, count)
-    return split_rows(checked.prompts, checked.usable, settings, groups=[checked.groups], strata=strata)
+    groups = [checked.groups]
+    problems: tuple[Problem, ...] = ()
+    if look_for_near:
+        near, problems = near_groups(table, settings, checked.usable, report)
+        groups += [near] if near is not None else []
+    return split_rows(checked.prompts, checked.usable, settings, groups=groups, strata=strata), problems
 
 
 def check_chosen(column: str, title: str, table: Table) -> None:
@@ -201,7 +220,7 @@ def check_validation_columns(settings: DatasetSettings, folder: Path) -> None:
 def findings(parts: Parts) -> tuple[Problem, ...]:
     """Rows left out, and what the user should know about the split."""
     train_rows, validation_rows = parts.train_rows, parts.validation_rows
-    found = [*parts.checked.problems, *named(parts.validation)]
+    found = [*parts.checked.problems, *named(parts.validation), *parts.problems]
     if parts.validation is not None:
         seen = np.isin(parts.checked.prompts[train_rows], parts.validation.prompts[validation_rows])
         if count := int(seen.sum()):
@@ -233,6 +252,7 @@ def fingerprint(folder: Path, settings: DatasetSettings, parts: Parts, *, leave_
         "validation": Reading.load(folder / VALIDATION_READING).rows_sha256 if own else "",
         "settings": settings.model_dump(mode="json", exclude={"train_dataframe", "validation_dataframe"}),
         "leave_out": leave_out,
+        "recipe": Recipe.load(folder).fingerprint,
     }
     total = hashlib.sha256(json.dumps(held, sort_keys=True).encode())
     for codes in (parts.codes, parts.own):
@@ -246,12 +266,13 @@ def preview(folder: Path, settings: DatasetSettings, conversations: int = 5) -> 
     Raises:
         UserError: as `prepare`, but rows that cannot be used are problems of the preview.
     """
-    return _preview(folder, (folder / ROWS).stat().st_mtime_ns, settings, conversations)
+    written = ((folder / ROWS).stat().st_mtime_ns, Recipe.load(folder).fingerprint)
+    return _preview(folder, written, settings, conversations)
 
 
 @lru_cache(maxsize=64)
-def _preview(folder: Path, _written: int, settings: DatasetSettings, conversations: int) -> Preview:
-    table = Table(folder / ROWS)
+def _preview(folder: Path, _written: tuple[int, str], settings: DatasetSettings, conversations: int) -> Preview:
+    table = edited(folder / ROWS, Recipe.load(folder))
     parts = make_parts(folder, settings, PREVIEW_ROWS, lambda share, words: None)
     shown = tuple(conversations_of(table, np.flatnonzero(parts.checked.usable)[:conversations].tolist(), settings))
     return Preview(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from llm_studio.config import DatasetSettings
@@ -12,6 +13,7 @@ from llm_studio.data import Dataset, open_dataset
 from llm_studio.data.connectors import SourceFile
 from llm_studio.data.prepare import prepare, preview
 from llm_studio.data.reading import Reading, read_file
+from llm_studio.data.recipe import Recipe, Step
 from llm_studio.data.staging import add_validation_file, read_into_staging
 from llm_studio.errors import UserError
 
@@ -92,6 +94,62 @@ def test_a_column_of_the_data_may_say_which_rows_are_held_out(make: Make) -> Non
     assert (split.test.tolist(), split.validation.tolist()) == ([*range(5)], [*range(5, 15)])
     with pytest.raises(UserError, match="no column is chosen"):
         prepare(make(data), settings.model_copy(update={"split_column": ""}), leave_out=False)
+
+
+def words(seed: int) -> list[str]:
+    return [f"w{(seed * 7919 + i * 104729) % 1000}" for i in range(40)]
+
+
+def nearly_the_same(copies: int) -> list[dict[str, Any]]:
+    """Groups of rows of which each differs from the others in one word of forty."""
+    found = []
+    for group in range(60):
+        for copy in range(copies):
+            text = words(group)
+            text[copy * 3] = f"other{group}x{copy}"
+            found.append({"q": " ".join(text), "a": f"Answer {group}"})
+    return found
+
+
+def test_rows_that_are_nearly_the_same_are_never_on_both_sides(make: Make) -> None:
+    split = prepared(make(nearly_the_same(3))).split
+    assert len(split.validation) >= 15
+    assert {row // 3 for row in split.train.tolist()}.isdisjoint(row // 3 for row in split.validation.tolist())
+    never = DatasetSettings.model_validate({**COLUMNS.model_dump(), "near_duplicates": "never"})
+    split = prepared(make(nearly_the_same(3)), never).split
+    assert {row // 3 for row in split.train.tolist()} & {row // 3 for row in split.validation.tolist()}
+
+
+def test_rows_of_one_form_can_still_be_split_and_that_is_said(make: Make) -> None:
+    form = words(1)
+    data = [{"q": " ".join([*form[:20], f"name{i}", *form[20:]]), "a": "yes"} for i in range(50)]
+    folder = make([*data, *rows(10)])
+    outcome = prepare(folder, COLUMNS, leave_out=False)
+    assert len(outcome.split.validation) >= 10
+    assert "50 of 60 rows are nearly the same" in next(
+        one.what for one in outcome.problems if one.severity == "warning"
+    )
+
+
+def test_a_recipe_drops_rows_and_edits_text_and_the_file_stays_as_it_was(make: Make) -> None:
+    folder = make([*rows(20), {"q": "x", "a": None}, {"q": " y ", "a": " z "}])
+    before = (folder / "rows.parquet").read_bytes()
+    recipe = Recipe.load(folder)
+    recipe.add_step(Step("drop", {}, "no answer", 1, 0.0, np.array([3, 20])))
+    recipe.add_step(Step("trim", {"columns": ["q", "a"], "nested": []}, "outer white space", 1, 0.0))
+    recipe.save()
+    dataset = prepared(folder)
+    assert 3 not in dataset.split.train.tolist() + dataset.split.validation.tolist()
+    found = {one.row: [message.content for message in one.messages] for one in dataset.conversations("train")}
+    found |= {one.row: [message.content for message in one.messages] for one in dataset.conversations("validation")}
+    assert found[21] == ["y", "z"] and len(found) == 20
+    assert dataset.row(21) == {"q": " y ", "a": " z "}
+    assert (folder / "rows.parquet").read_bytes() == before
+    with_recipe = dataset.fingerprint
+    recipe.undo_last()
+    recipe.undo_last()
+    recipe.save()
+    assert prepared(folder, leave_out=True).fingerprint != with_recipe
 
 
 def test_held_out_rows_have_the_mixture_of_a_column_or_of_lengths(make: Make) -> None:

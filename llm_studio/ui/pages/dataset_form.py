@@ -124,8 +124,6 @@ def changed(name: str, value: Any) -> dict[str, object]:
     """
     if name in split_form.TYPED:
         return {name: split_form.TYPED[name](str(value or ""))}
-    if name == "near_duplicates_together":
-        return {name: bool(value)}
     if name == "prompt_column_separator":
         return {name: SEPARATORS[str(value)][1]} if value in SEPARATORS else {}
     if infos()[name].kind == "multi":

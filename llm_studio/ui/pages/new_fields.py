@@ -183,8 +183,8 @@ def dataset_words(name: str, value: Any) -> str:
         return split_form.spelled_test(float(value))
     if name == "stratify":
         return split_form.MIXTURES.get(str(value), str(value))
-    if isinstance(value, bool):
-        return "on" if value else "off"
+    if name == "near_duplicates":
+        return split_form.NEAR.get(str(value), str(value))
     if name == "data_sample":
         return words.percent(float(value))
     if name == "prompt_column_separator":

@@ -23,6 +23,8 @@ MIXTURES = {
     "column": "By a column",
 }
 
+NEAR = {"automatic": "Up to 200,000 rows", "always": "Always", "never": "Do not look for them"}
+
 Declared = Mapping[str, SettingInfo]
 
 
@@ -58,14 +60,7 @@ def fields(
         column_choice(
             declared["group_column"], settings.group_column, columns, optional=True, visible=shown("group_column")
         ),
-        ui.checkbox(
-            name=f"{PREFIX}/near_duplicates_together",
-            label=declared["near_duplicates_together"].title,
-            value=settings.near_duplicates_together,
-            tooltip=declared["near_duplicates_together"].help,
-            visible=shown("near_duplicates_together"),
-            trigger=True,
-        ),
+        dropdown(declared["near_duplicates"], settings.near_duplicates, NEAR, visible=shown("near_duplicates")),
         dropdown(declared["stratify"], settings.stratify, MIXTURES, visible=shown("stratify")),
         column("stratify_column"),
         typed("test_size", spelled_test(settings.test_size), "none, 10 %, or 200 rows"),
