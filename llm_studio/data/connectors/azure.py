@@ -62,6 +62,11 @@ def fetch(store: Store, source: Source, folder: Path, report: Report) -> tuple[S
     except exceptions.ServiceRequestError as error:
         fix = "Check the account's name and the network of the server, then try again."
         raise UserError("The storage account cannot be reached from here.", where=where, fix=fix) from error
+    except exceptions.ClientAuthenticationError as error:
+        if error.status_code:
+            raise explained(error, source, has_key=bool(key)) from error
+        what = "The key is not well formed, so that no request can be signed with it."
+        raise UserError(what, where=where, fix=KEYS_FIX) from error
     except exceptions.AzureError as error:
         raise explained(error, source, has_key=bool(key)) from error
     except ValueError as error:  # a connection string or a key that is none
@@ -74,7 +79,10 @@ def service(store: Store, source: Source) -> Any:
     """The client of the account."""
     from azure.storage.blob import BlobServiceClient
 
-    waits: dict[str, Any] = {"connection_timeout": WAIT_SECONDS, "read_timeout": 2 * WAIT_SECONDS, "retry_total": 2}
+    waits: dict[str, Any] = {
+        "connection_timeout": WAIT_SECONDS, "read_timeout": 2 * WAIT_SECONDS,
+        "retry_total": 2, "initial_backoff": 1, "increment_base": 2,
+    }  # fmt: skip
     if text := store.secrets.get("azure_connection_string"):
         return BlobServiceClient.from_connection_string(text, **waits)
     key = (store.secrets.get("azure_key") or "").strip() or None

@@ -60,10 +60,10 @@ def fetch(store: Store, source: Source, folder: Path, report: Report) -> tuple[S
             "repo_type": "dataset", "token": token or False, "local_dir": folder / "hub", "etag_timeout": WAIT_SECONDS,
         }  # fmt: skip
         layout = layout_of(list(sizes), readme_of(name, info.sha, sizes, options))
-        if not layout and not revision:
+        if not layout.configs and not revision:
             info, sizes = converted(api, name, info, sizes)
             layout = converted_layout(list(sizes))
-        if not layout:
+        if not layout.configs:
             raise UserError(
                 f"{name} holds no file of CSV, JSON, JSON Lines or Parquet; a script that loads it is not run.",
                 where=where,

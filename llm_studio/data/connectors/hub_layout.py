@@ -5,6 +5,7 @@ Follows https://huggingface.co/docs/hub/datasets-data-files-configuration for da
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -12,8 +13,17 @@ import yaml
 from llm_studio.data.reading import EXTENSIONS
 from llm_studio.errors import UserError
 
-Layout = dict[str, dict[str, tuple[str, ...]]]
-"""Files by config and split."""
+Splits = dict[str, tuple[str, ...]]
+"""Files by split."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Splits by config, and the config to take when none is named."""
+
+    configs: dict[str, Splits]
+    default: str = "default"
+
 
 NOT_DATA = {"dataset_infos.json", "dataset_dict.json", "dataset_info.json", "state.json", "config.json"}
 SPLITS = {"train": r"train(ing)?", "validation": r"valid(ation)?|val|dev", "test": r"test(ing)?|eval(uation)?"}
@@ -31,29 +41,29 @@ def layout_of(files: Sequence[str], readme: str) -> Layout:
     """Files by config and split: what the README declares, else what the names say; empty when there is no data."""
     data = sorted(file for file in files if is_data(file))
     declared = declared_configs(readme, data)
-    if declared:
+    if declared.configs:
         return declared
     kinds = [file.removesuffix(".gz").rsplit(".", 1)[-1].lower() for file in data]
     if not kinds:
-        return {}
+        return Layout({})
     most = max(sorted(set(kinds)), key=kinds.count)
-    return {"default": by_split([file for file, kind in zip(data, kinds, strict=True) if kind == most])}
+    return Layout({"default": by_split([file for file, kind in zip(data, kinds, strict=True) if kind == most])})
 
 
 def converted_layout(files: Sequence[str]) -> Layout:
     """The Hub's own Parquet copy of a data set: config/split/0000.parquet."""
-    found: Layout = {}
+    found: dict[str, Splits] = {}
     for file in sorted(files):
         parts = file.split("/")
         if len(parts) == 3 and is_data(file):
             config = found.setdefault(parts[0], {})
             config[parts[1]] = (*config.get(parts[1], ()), file)
-    return found
+    return Layout(found)
 
 
-def by_split(files: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def by_split(files: Sequence[str]) -> Splits:
     """Files by the split that their names or folders say; all are "train" when none says any."""
-    found: dict[str, tuple[str, ...]] = {}
+    found: Splits = {}
     for file in files:
         words = re.split(r"[^a-z]+", SHARD.sub("", file.lower()))
         for split, pattern in SPLITS.items():
@@ -69,17 +79,19 @@ def declared_configs(readme: str, data: Sequence[str]) -> Layout:
     try:
         head = yaml.safe_load(block[1]) if block else None
     except yaml.YAMLError:
-        return {}
+        return Layout({})
     configs = head.get("configs") if isinstance(head, dict) else None
-    found: Layout = {}
+    found: dict[str, Splits] = {}
+    default = "default"
     for config in configs if isinstance(configs, list) else []:
         if isinstance(config, dict) and (splits := declared_splits(config, data)):
             name = str(config.get("config_name", "default"))
-            found = {name: splits, **found} if config.get("default") else {**found, name: splits}
-    return found
+            found[name] = splits
+            default = name if config.get("default") is True else default
+    return Layout(found, default)
 
 
-def declared_splits(config: Mapping[str, Any], data: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def declared_splits(config: Mapping[str, Any], data: Sequence[str]) -> Splits:
     """The splits of one declared config."""
     folder = str(config.get("data_dir") or "").strip("/")
     inside = [file for file in data if not folder or file.startswith(f"{folder}/")]
@@ -87,7 +99,7 @@ def declared_splits(config: Mapping[str, Any], data: Sequence[str]) -> dict[str,
     if declared is None:
         return by_split(inside) if inside else {}
     entries = declared if isinstance(declared, list) else [declared]
-    found: dict[str, tuple[str, ...]] = {}
+    found: Splits = {}
     for entry in entries:
         split, path = (entry.get("split", "train"), entry.get("path")) if isinstance(entry, dict) else ("train", entry)
         for pattern in path if isinstance(path, list) else [path]:
@@ -112,8 +124,8 @@ def choose(layout: Layout, config: str, split: str, where: str) -> tuple[str, st
     Raises:
         UserError: there is no such config or split, or several to choose from; the text lists them.
     """
-    config = chosen(list(layout), config, usual="default", what="config", where=where)
-    splits = layout[config]
+    config = chosen(list(layout.configs), config, usual=layout.default, what="config", where=where)
+    splits = layout.configs[config]
     split = chosen(list(splits), split, usual="train", what="split", where=where)
     return config, split, splits[split]
 

@@ -3,6 +3,7 @@
 boto3 is not used: its newest version forbids the python-dateutil that the studio's other libraries have.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,8 +57,8 @@ def fetch(store: Store, source: Source, folder: Path, report: Report) -> tuple[S
     where = address(source)
     access_key, secret_key = credentials(store)
     report(None, f"Asking for {where}")
+    files = connect(source, access_key, secret_key)
     try:
-        files = connect(source, access_key, secret_key)
         with files.open_input_file(f"{bucket}/{key}") as body:
             name = file_name(key)
             chunks = until_empty(body)
@@ -77,11 +78,16 @@ def connect(source: Source, access_key: str | None, secret_key: str | None) -> A
     return fs.S3FileSystem(
         **keys,
         region=text_of(source, "region") or None,
-        endpoint_override=text_of(source, "endpoint").rstrip("/") or None,
+        endpoint_override=text_of(source, "endpoint").rstrip("/") or endpoint_of_environment(),
         connect_timeout=CONNECT_SECONDS,
         request_timeout=REQUEST_SECONDS,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=TRIES),
     )
+
+
+def endpoint_of_environment() -> str | None:
+    """The address that AWS's own tools take from the environment; pyarrow does not look for it."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
 def until_empty(body: Any) -> Iterator[bytes]:
