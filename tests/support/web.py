@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -17,13 +17,15 @@ def quiet(share: float | None, words: str) -> None:
 
 
 class StopsAfter:
-    """A report of a user who cancels at the given call."""
+    """A report of a user who cancels after so many calls; keeps the shares it was told."""
 
     def __init__(self, calls: int) -> None:
         self.left = calls
+        self.shares: list[float | None] = []
 
     def __call__(self, share: float | None, words: str) -> None:
         self.left -= 1
+        self.shares.append(share)
         if self.left < 0:
             raise Cancelled
 
@@ -49,7 +51,11 @@ def running_site(answer: Answer) -> Iterator[Site]:
         def do_GET(self) -> None:
             site.asked.append(self.path)
             site.credentials.append(self.headers.get("Authorization", ""))
-            answer(self)
+            with suppress(ConnectionError):  # the client left
+                answer(self)
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def do_POST(self) -> None:
             self.do_GET()

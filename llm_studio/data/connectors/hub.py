@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from llm_studio.store import Store
 
 WAIT_SECONDS = 10.0
 CONVERTED = "refs/convert/parquet"
-TOKEN_FIX = "Add a Hugging Face token to the form or under Settings"
+TOKEN_FIX = "Give a Hugging Face token in the form, under Settings or as HF_TOKEN"
 
 
 def check(store: Store, source: Source) -> None:
@@ -149,7 +150,7 @@ def unpacked(path: Path, folder: Path, report: Report) -> Path:
     try:
         with gzip.open(path) as packed:
             save(iter(lambda: packed.read(CHUNK_BYTES), b""), target, total_bytes=None, report=report)
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise UserError(
             f"{path.name} is a damaged gzip file: {error}.", where=path.name, fix="Tell the owner of the data set."
         ) from error
@@ -169,11 +170,11 @@ def said_plainly(name: str, revision: str, token: str | None) -> Iterator[None]:
         fix = "Write it as owner/name, as on the Hub."
         raise UserError(f"{name!r} is not the name of a data set.", where=where, fix=fix) from error
     except errors.GatedRepoError as error:
-        more = " with the account of your token." if token else f". {TOKEN_FIX} of that account."
+        more = "with the account of your token." if token else f"with your account. {TOKEN_FIX}."
         raise UserError(
             f"{name} is gated: its owner gives it only to accounts that accepted its terms.",
             where=where,
-            fix=f"Accept its terms on {site}/datasets/{name}{more}",
+            fix=f"Accept its terms on {site}/datasets/{name} {more}",
         ) from error
     except errors.RevisionNotFoundError as error:
         fix = "Write the name of a branch, a tag or a commit, or leave it empty."

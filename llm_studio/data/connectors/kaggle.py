@@ -3,6 +3,7 @@
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from llm_studio.store import Store
 from llm_studio.store.secrets import from_environment
 
 PAGES = 50
+ZIP = b"PK\x03\x04"
 
 
 def check(store: Store, source: Source) -> None:
@@ -109,17 +111,22 @@ def choose(files: list[str], wanted: str, where: str) -> str:
 
 def unpacked(path: Path, report: Report) -> Path:
     """The file itself: Kaggle sends larger ones as a zip archive under their own name."""
-    if not zipfile.is_zipfile(path):
-        return path
+    with path.open("rb") as file:
+        if file.read(len(ZIP)) != ZIP:
+            return path
     target = path.with_name(f"unpacked-{path.name}")
-    with zipfile.ZipFile(path) as archive:
-        members = [one for one in archive.infolist() if not one.is_dir()]
-        if len(members) != 1:
-            raise UserError(f"{path.name} came as an archive of {len(members)} files.", where=path.name,
-                            fix="Download it, unpack it and upload the file that you want.")  # fmt: skip
-        with archive.open(members[0]) as body:
-            chunks = iter(lambda: body.read(CHUNK_BYTES), b"")
-            save(chunks, target, total_bytes=members[0].file_size, report=report)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [one for one in archive.infolist() if not one.is_dir()]
+            if len(members) != 1:
+                what = f"{path.name} came as an archive of {len(members)} files."
+                raise UserError(what, where=path.name, fix="Download it, unpack it and upload the file that you want.")
+            with archive.open(members[0]) as body:
+                chunks = iter(lambda: body.read(CHUNK_BYTES), b"")
+                save(chunks, target, total_bytes=members[0].file_size, report=report)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        what = f"{path.name} came as a zip archive that cannot be unpacked: {error}."
+        raise UserError(what, where=path.name, fix="Download it by hand, unpack it and upload it.") from error
     shutil.move(target, path)
     return path
 

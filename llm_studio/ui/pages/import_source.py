@@ -41,6 +41,7 @@ def load(ctx: Context) -> Data:
     kind = ctx.query.get("kind", FIRST)
     kind = kind if kind in {entry.name for entry in CHOICES} else FIRST
     entry = FETCHED.get(kind)
+    forget_typed_secrets(ctx)
     return Data(
         kind=kind,
         typed=dict(ctx.draft),
@@ -50,6 +51,14 @@ def load(ctx: Context) -> Data:
         remembered=form.remembered(ctx.store, entry) if entry else {},
         saved=form.saved(ctx.store, entry) if entry else {},
     )
+
+
+def forget_typed_secrets(ctx: Context) -> None:
+    """A secret that came with another button than its own is not kept."""
+    for entry in FETCHED.values():
+        for one in entry.fields:
+            if one.secret:
+                ctx.draft.pop(f"source/{entry.name}/{one.name}", None)
 
 
 def cards(data: Data) -> list[Card]:

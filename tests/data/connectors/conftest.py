@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_studio.data.reading import progress
 from llm_studio.store import Home, Store
 from tests.support.web import Answer, Site, running_site
 
@@ -39,3 +40,9 @@ def serve() -> Iterator[Callable[[Answer], Site]]:
     """Starts web servers that end with the test."""
     with ExitStack() as stack:
         yield lambda answer: stack.enter_context(running_site(answer))
+
+
+@pytest.fixture(autouse=True)
+def reports_at_every_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a test can cancel in the middle of a transfer without waiting for time to pass."""
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_REPORTS", 0.0)

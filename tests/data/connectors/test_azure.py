@@ -113,8 +113,10 @@ def test_an_account_that_is_not_there_is_said(store: Store, folder: Path) -> Non
 
 def test_a_cancel_in_the_middle_leaves_nothing(azure: str, store: Store, folder: Path) -> None:
     store.secrets.set("azure_connection_string", connection(azure, KEY))
+    report = StopsAfter(3)
     with pytest.raises(Cancelled):
-        get(store, folder, "large.csv", report=StopsAfter(2))
+        get(store, folder, "large.csv", report=report)
+    assert 0 < (report.shares[-1] or 0) < 1
     assert list(folder.iterdir()) == []
 
 

@@ -55,6 +55,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     sets = {
         "someone/declared": Repository(DECLARED),
         "someone/plain": Repository({"train.jsonl.gz": gzip.compress(b'{"q": "1", "a": "2"}\n'), "README.md": b"# Hi"}),
+        "someone/torn": Repository({"train.jsonl.gz": gzip.compress(b'{"q": "1"}\n' * 99)[:-20]}),
         "someone/gated": Repository({"train.csv": b"q,a\n1,2\n"}, gated=True),
         "someone/private": Repository({"train.csv": b"q,a\n1,2\n"}, private=True),
         "someone/script": Repository(
@@ -104,6 +105,8 @@ def test_a_wrong_name_is_said_with_those_that_there_are(
 def test_a_packed_file_is_unpacked_and_a_revision_is_kept_to(hub: Hub, store: Store, folder: Path) -> None:
     (file,) = get(store, folder, "someone/plain", revision="main")
     assert (file.name, file.path.read_bytes()) == ("train.jsonl", b'{"q": "1", "a": "2"}\n')
+    with pytest.raises(UserError, match="damaged gzip file"):
+        get(store, folder, "someone/torn")
 
 
 def test_a_data_set_of_a_script_comes_from_the_copy_of_the_hub_else_is_refused(
@@ -142,6 +145,15 @@ def test_a_hub_that_is_not_there_is_said(hub: Hub, store: Store, folder: Path, m
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="HF_HUB_OFFLINE forbids"):
         get(store, folder, "someone/plain")
+
+
+def test_a_cancel_in_the_middle_of_a_file_is_followed(hub: Hub, store: Store, folder: Path) -> None:
+    hub.repositories["datasets/someone/large"] = Repository({"train.csv": b"q,a\n" + b"1,2\n" * 10_000_000})
+    report = StopsAfter(3)
+    with pytest.raises(Cancelled):
+        get(store, folder, "someone/large", report)
+    assert 0 < (report.shares[-1] or 0) < 1
+    assert not any(path.name == "train.csv" for path in folder.rglob("*"))
 
 
 def test_a_cancel_between_the_files_is_followed(hub: Hub, store: Store, folder: Path) -> None:

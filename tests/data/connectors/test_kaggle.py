@@ -34,6 +34,7 @@ SETS: dict[str, dict[str, bytes]] = {
     "several": {"a.csv": ROWS, "b.jsonl": b'{"q": 1}\n'},
     "zipped": {"rows.csv": packed(rows=ROWS)},
     "two-in-one": {"rows.csv": packed(a=ROWS, b=ROWS)},
+    "torn": {"rows.csv": packed(rows=ROWS)[:-30]},
     "pictures": {"a.png": b"\x89PNG"},
     "large": {"rows.csv": ROWS + b"1,2\n" * 2_000_000},
 }
@@ -96,6 +97,9 @@ def test_a_packed_file_is_unpacked_and_a_whole_archive_refused(kaggle: Site, kno
     file.path.unlink()
     with pytest.raises(UserError, match="archive of 2 files"):
         get(known, folder, "someone/two-in-one")
+    (folder / "rows.csv").unlink()
+    with pytest.raises(UserError, match="cannot be unpacked"):
+        get(known, folder, "someone/torn")
 
 
 def test_a_wrong_key_and_an_unknown_data_set_are_told_apart(kaggle: Site, known: Store, folder: Path) -> None:
@@ -114,8 +118,10 @@ def test_no_network_is_said(kaggle: Site, known: Store, folder: Path, monkeypatc
 
 
 def test_a_cancel_in_the_middle_leaves_nothing(kaggle: Site, known: Store, folder: Path) -> None:
+    report = StopsAfter(4)
     with pytest.raises(Cancelled):
-        get(known, folder, "someone/large", StopsAfter(1))
+        get(known, folder, "someone/large", report)
+    assert 0 < (report.shares[-1] or 0) < 1
     assert list(folder.iterdir()) == [] and any(path.endswith("/DownloadDataset") for path in kaggle.asked)
 
 

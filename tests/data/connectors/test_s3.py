@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from llm_studio.data.connectors import SourceFile, check, fetch
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.store import Store
-from tests.support.web import StopsAfter, end, quiet
+from tests.support.web import Answer, Site, StopsAfter, end, quiet, reply
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = ROOT / ".venv" / "moto" / "bin" / "python"
@@ -102,10 +102,19 @@ def test_a_store_that_is_not_there_is_said(s3: dict[str, Any], store: Store, fol
         get(store, folder, s3, endpoint="http://127.0.0.1:9")
 
 
+def test_a_bucket_in_another_region_is_said(serve: Callable[[Answer], Site], store: Store, folder: Path) -> None:
+    site = serve(lambda h: reply(h, b"", 301, x_amz_bucket_region="eu-west-3"))
+    use(store, "AKIA", "x")
+    with pytest.raises(UserError, match="is in another region"):
+        get(store, folder, {"address": f"http://127.0.0.1:{site.port}"})
+
+
 def test_a_cancel_in_the_middle_leaves_nothing(s3: dict[str, Any], store: Store, folder: Path) -> None:
     use(store, *s3["reader"])
+    report = StopsAfter(4)
     with pytest.raises(Cancelled):
-        get(store, folder, s3, "large.csv", StopsAfter(2))
+        get(store, folder, s3, "large.csv", report)
+    assert 0 < (report.shares[-1] or 0) < 1
     assert list(folder.iterdir()) == []
 
 
