@@ -134,6 +134,16 @@ def test_what_may_be_secret_in_a_web_address_is_forgotten_with_its_import(store:
     assert store.secrets.get(name) is None
 
 
+def test_what_a_killed_import_left_is_forgotten_with_the_next_one(store: Store) -> None:
+    names = []
+    for _ in range(3):
+        job = start_import(store, take_form(store, "https", FORMS["https"]))
+        names.append(str(job.params["source"]["query_secret"]))
+        if len(names) == 1:
+            store.jobs.finish(job.id, "cancelled")  # as the supervisor does after SIGKILL
+    assert [store.secrets.get(name) is not None for name in names] == [False, True, True]
+
+
 def test_a_package_that_is_not_installed_is_said_with_the_command_that_installs_it() -> None:
     azure = next(entry for entry in CONNECTORS if entry.name == "azure")
     refuse_missing(azure)

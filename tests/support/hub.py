@@ -9,7 +9,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -94,7 +94,8 @@ def _handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             if with_body:
-                self.wfile.write(body)
+                with suppress(ConnectionError):  # the client left
+                    self.wfile.write(body)
 
         def _found(self, path: str) -> tuple[int, dict[str, str], bytes]:
             kind = "datasets/" if path.startswith(("/api/datasets/", "/datasets/")) else ""

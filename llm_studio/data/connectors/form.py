@@ -10,6 +10,8 @@ from llm_studio.data.connectors.https import QUERY
 from llm_studio.errors import UserError
 from llm_studio.store import Store
 
+QUERIES = "https_queries"  # preference: names of the queries that are kept
+
 
 def take_form(store: Store, kind: str, typed: Mapping[str, object]) -> dict[str, object]:
     """The source that a filled form means; what is secret in it is kept, under the names that the catalog gives.
@@ -36,6 +38,7 @@ def take_form(store: Store, kind: str, typed: Mapping[str, object]) -> dict[str,
     parts = urlsplit(str(source.get("url", "")))
     if parts.query and parts.scheme == "https":
         name = f"https_query_{secrets.token_hex(6)}"
+        forget_left_over(store, name)
         store.secrets.set(name, parts.query)
         source |= {"url": urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")), QUERY: name}
     return source
@@ -69,6 +72,17 @@ def forget(store: Store, source: Source) -> None:
     """Removes what was kept for one import alone."""
     if name := str(source.get(QUERY) or ""):
         store.secrets.delete(name)
+
+
+def forget_left_over(store: Store, fresh: str) -> None:
+    """Removes what imports that were killed could not; `fresh` is the name that is about to be used."""
+    active = (dict(job.params.get("source") or {}) for job in store.jobs.list(active=True))
+    used = {str(source.get(QUERY, "")) for source in active}
+    known = [str(name) for name in store.preferences.get(QUERIES, []) or []]
+    for name in known:
+        if name not in used:
+            store.secrets.delete(name)
+    store.preferences.set(QUERIES, [*(name for name in known if name in used), fresh])
 
 
 def forget_keys(store: Store, entry: Connector) -> None:
