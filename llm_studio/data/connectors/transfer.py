@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from llm_studio.data.reading import EXTENSIONS, LIST_OF_FORMATS
 from llm_studio.data.reading.progress import Progress, Report
 from llm_studio.errors import UserError
 
@@ -36,8 +37,10 @@ def save(
     """Writes all chunks to `path`, at most `limit_bytes`.
 
     Raises:
-        UserError: larger than the limit, or the disk is full. Cancelled: from `report`. Then there is no file.
+        UserError: a format that is not read, larger than the limit, or a full disk. Cancelled: from `report`. Then
+            there is no file.
     """
+    refuse_unread(path.name)
     refuse_too_large(total_bytes, limit_bytes, path.name)
     refuse_full_disk(path.parent, total_bytes or 0)
     report(0.0 if total_bytes else None, "Downloading")
@@ -61,6 +64,18 @@ def write(writer: object, chunk: bytes, path: Path) -> None:
         if error.errno == errno.ENOSPC:
             raise UserError("The disk is full.", where=str(path.parent), fix="Free some space.") from None
         raise
+
+
+def refuse_unread(name: str) -> None:
+    """A file of another format is refused before it is fetched, by its ending."""
+    suffix = Path(name).suffix.lower()
+    if suffix not in EXTENSIONS:
+        ending = f"ends in {suffix}" if suffix else "has no ending"
+        raise UserError(
+            f"{name} {ending}; such files are not read, so it was not fetched.",
+            where=name,
+            fix=f"Take a file of {LIST_OF_FORMATS}.",
+        )
 
 
 def refuse_too_large(size_bytes: int | None, limit_bytes: int | None, name: str) -> None:

@@ -128,6 +128,16 @@ def test_an_http_error_is_said_in_words(status: int, words: str, serve: Serve, f
     assert str(status) in caught.value.what and "secret" not in str(caught.value) and caught.value.fix
 
 
+@pytest.mark.parametrize(("path", "words"), [("/a.zip", "a.zip ends in .zip"), ("/page", "page has no ending")])
+def test_a_file_of_another_format_is_refused_before_it_is_fetched(
+    path: str, words: str, serve: Serve, folder: Path
+) -> None:
+    site = serve(lambda h: reply(h, ROWS, Content_Type="text/html"))
+    with pytest.raises(UserError, match=words):
+        get(f"http://127.0.0.1:{site.port}{path}", folder, site.port)
+    assert list(folder.iterdir()) == []
+
+
 def test_a_file_above_the_limit_is_refused_by_its_size_and_while_it_comes(serve: Serve, folder: Path) -> None:
     def endless(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
