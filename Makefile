@@ -36,6 +36,7 @@ $(STAMP_DEV): $(STAMP)
 
 test: $(STAMP_DEV) check  ## check, then every test; in a browser where there is one
 	@./tests/end_to_end/install_browser.sh
+	@./tests/end_to_end/install_servers.sh
 	@$(BIN)/python -m pytest -q $(ARGS)
 
 check: $(STAMP_DEV)  ## style, types, import contracts

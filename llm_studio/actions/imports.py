@@ -10,17 +10,17 @@ from pathlib import Path
 from llm_studio.actions.finishing import FINISH, free_name, make_dataset, newest_job, unused_name
 from llm_studio.config import DatasetSettings
 from llm_studio.data import open_dataset
-from llm_studio.data.connectors import Source, SourceFile, find_file
+from llm_studio.data.connectors import Source, SourceFile, check, connector_of, find_file
 from llm_studio.data.connectors.local import find_trusted
 from llm_studio.data.dataset import READING, VALIDATION
-from llm_studio.data.jobs import describe, remove_upload, remove_uploads
+from llm_studio.data.jobs import read_source, remove_upload, remove_uploads
 from llm_studio.data.layouts import with_fitting_layout
 from llm_studio.data.merging import check_mapping
 from llm_studio.data.prepare import VALIDATION_READING, Preview
 from llm_studio.data.prepare import preview as preview_rows
 from llm_studio.data.reading import Reading, check_file
 from llm_studio.data.reading.progress import Report
-from llm_studio.data.staging import Draft, discard, make_settings, read_into_staging, staging_folder
+from llm_studio.data.staging import Draft, discard, make_settings, staging_folder
 from llm_studio.data.types import Column
 from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, JobRecord, Store
@@ -76,11 +76,14 @@ def start_merge(store: Store, first_id: str, second_id: str, mapping: Mapping[st
 
 
 def check_source(store: Store, source: Source) -> None:
-    """Whether there is such a file and its format is read; an upload that is not is removed at once.
+    """Whether such a file is read here, of a source that is fetched only its form; an upload that is not is removed.
 
     Raises:
         UserError: what is wrong with it.
     """
+    if connector_of(source).fetches:
+        check(store, source)
+        return
     file = find_file(store, source)
     try:
         check_file(file.path, file.name)
@@ -225,13 +228,14 @@ def import_dataset(
         UserError: as the steps of an import; nothing is left behind.
     """
     local = trusted and source.get("kind") == "local"
-    file = find_trusted(source) if local else find_file(store, source)
     validation = SourceFile(validation_file, validation_file.name) if validation_file else None
     folder = staging_folder(store.home, f"cli-{secrets.token_hex(5)}")
     try:
-        draft = read_into_staging(folder, file, validation, describe(source, file.name), report)
+        draft = read_source(
+            store, source, folder, validation, report, (lambda _, local: find_trusted(local)) if local else find_file
+        )
         if draft.guess.certainty == 0 and not changes:
-            raise UserError(draft.guess.reason, where=file.name, fix="Name the columns of prompt and answer.")
+            raise UserError(draft.guess.reason, where=draft.source, fix="Name the columns of prompt and answer.")
         settings = make_settings(with_fitting_layout({**draft.settings, **(changes or {})}, changes or {}))
         chosen = free_name(store, name) if name else unused_name(store, draft.name)
         return make_dataset(store, folder, name=chosen, settings=settings, leave_out=leave_out, report=report)

@@ -1,6 +1,7 @@
 """`llm-studio dataset`: import, list, show and delete data sets."""
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,21 @@ from llm_studio.store import DatasetRecord, Store
 
 QUIET_SECONDS = 2.0
 SECONDS_BETWEEN_LINES = 1.0
+SOURCES = {
+    "hub:": (
+        r"(?P<repository>[^/@:]+/[^/@:]+)(@(?P<revision>[^:]+?))?(/(?P<config>[^/:]+))?(:(?P<split>[^/:]+))?",
+        "hub:owner/name[@revision][/config][:split]",
+    ),
+    "s3://": (r"(?P<bucket>[^/]+)/(?P<key>.+)", "s3://bucket/key"),
+    "azure:": (r"(?P<container>[^/]+)/(?P<blob>.+)", "azure:container/blob"),
+    "kaggle:": (r"(?P<dataset>[^/]+/[^/]+)(/(?P<file>.+))?", "kaggle:owner/name[/file]"),
+}
+SOURCES_HELP = "a file, starter:NAME for a bundled sample, https://…, " + ", ".join(one for _, one in SOURCES.values())
+CREDENTIALS = """credentials come from the studio's settings or the environment:
+  hub     HF_TOKEN
+  s3      AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL, or ~/.aws
+  azure   AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN
+  kaggle  KAGGLE_USERNAME and KAGGLE_KEY"""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -19,8 +35,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     verbs = commands.add_parser("dataset", help="import, list, show, delete").add_subparsers(
         dest="verb", required=True, metavar="VERB"
     )
-    add = verbs.add_parser("import", help="import a CSV, TSV, JSON, JSON Lines or Parquet file")
-    add.add_argument("file", help="the file, or starter:NAME for a bundled sample")
+    add = verbs.add_parser(
+        "import",
+        help="import a CSV, TSV, JSON, JSON Lines or Parquet file",
+        epilog=CREDENTIALS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add.add_argument("file", help=SOURCES_HELP)
     add.add_argument("--name", help="name of the data set (default: the file's name)")
     add.add_argument("--prompt-column", action="append", help="column of the prompt; may be given several times")
     add.add_argument("--answer-column", help="column of the answer")
@@ -57,9 +78,22 @@ def find_dataset(store: Store, name: str) -> DatasetRecord:
 
 
 def source_of(file: str) -> dict[str, str]:
-    """The source to import: a file on this machine, or a bundled sample as `starter:NAME`."""
+    """The source to import, as SOURCES says; anything else is a file on this machine.
+
+    Raises:
+        UserError: it begins like a source and does not go on like one.
+    """
     if file.startswith("starter:"):
         return {"kind": "starter", "name": file.removeprefix("starter:")}
+    if file.startswith(("https://", "http://")):
+        return {"kind": "https", "url": file}
+    for start, (pattern, example) in SOURCES.items():
+        if file.startswith(start):
+            match = re.fullmatch(pattern, file.removeprefix(start))
+            if match is None:
+                raise UserError(f"{file} is not a source.", where="file", fix=f"Write it as {example}.")
+            parts = {name: value for name, value in match.groupdict().items() if value}
+            return {"kind": start.rstrip(":/"), **parts}
     return {"kind": "local", "path": str(Path(file).expanduser().resolve())}
 
 

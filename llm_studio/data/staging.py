@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from llm_studio.config import DatasetSettings
 from llm_studio.data.connectors import SourceFile
 from llm_studio.data.dataset import READING, ROWS, VALIDATION, Table, write_json
 from llm_studio.data.guess import SAMPLE_ROWS, guess_layout
+from llm_studio.data.joining import read_files
 from llm_studio.data.prepare import VALIDATION_READING
 from llm_studio.data.reading import Reading, read_file
 from llm_studio.data.reading.progress import Report
@@ -77,23 +78,30 @@ def discard(home: Home, job_id: str) -> None:
 
 
 def read_into_staging(
-    folder: Path, file: SourceFile, validation: SourceFile | None, description: str, report: Report
+    folder: Path,
+    file: SourceFile,
+    validation: SourceFile | None,
+    description: str,
+    report: Report,
+    *,
+    more: Sequence[SourceFile] = (),
 ) -> Draft:
     """Reads the data file and the own validation file if there is one, guesses the columns, saves the draft.
 
+    folder: new, or holding what was fetched. more: files whose rows follow those of `file`.
+
     Raises:
-        UserError, Cancelled: nothing is left in the folder.
+        UserError, Cancelled: there is no folder.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        reading = read_file(file.path, file.name, folder / ROWS, report)
+        reading = read_files((file, *more), folder / ROWS, report)
         reading.save(folder / READING)
         if validation is not None:
             read_file(validation.path, validation.name, folder / VALIDATION, report).save(folder / VALIDATION_READING)
         report(1.0, "Looking at the columns")
         guess = guess_columns(folder, reading, file.settings)
-        settings = {"train_dataframe": file.name, **guess.settings}
+        settings = {"train_dataframe": reading.file, **guess.settings}
         if validation is not None:
             settings |= {"validation_strategy": "custom", "validation_dataframe": validation.name}
         draft = Draft(file.title or Path(file.name).stem, description, guess, settings)

@@ -13,7 +13,14 @@ from typing import Any, Literal
 from llm_studio.store.home import Home
 
 SERVICE = "llm-studio"
-OTHER_VARIABLES = {"huggingface_token": ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
+OTHER_VARIABLES = {
+    "huggingface_token": ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+    "azure_account": ("AZURE_STORAGE_ACCOUNT",),
+    "azure_connection_string": ("AZURE_STORAGE_CONNECTION_STRING",),
+    "azure_key": ("AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"),
+    "kaggle_key": ("KAGGLE_KEY",),
+    "kaggle_username": ("KAGGLE_USERNAME",),
+}  # those of S3 are not here: its client reads AWS_ACCESS_KEY_ID and its fellows itself, as one set
 Place = Literal["keyring", "file", "environment"]
 
 

@@ -9,30 +9,36 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
+CONVERTED, CONVERTED_SHA = "refs/convert/parquet", "c" * 40
 LFS_SUFFIXES = (".safetensors", ".bin", ".model")
 TOKEN = "hf_test_token_that_may_read_everything"
 
 
 @dataclass
 class Repository:
-    """A model on the hub; `gated` asks for TOKEN, `parameters` is what the Hub says of its safetensors."""
+    """A model or data set on the hub; `gated` asks for TOKEN, `parameters` is what the Hub says of its safetensors.
+
+    A data set stands in `repositories` under "datasets/owner/name"; `converted` are the files of its Parquet copy.
+    """
 
     files: dict[str, bytes]
     gated: bool = False
     private: bool = False
     parameters: int | None = None
+    converted: dict[str, bytes] = field(default_factory=dict)
+    sha: str = SHA
 
 
 @dataclass
 class Hub:
-    """The models by name, the address, and what was asked ("HEAD /owner/name/resolve/main/config.json")."""
+    """What there is by name, the address, and what was asked ("HEAD /owner/name/resolve/main/config.json")."""
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     address: str = ""
@@ -88,20 +94,26 @@ def _handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             if with_body:
-                self.wfile.write(body)
+                with suppress(ConnectionError):  # the client left
+                    self.wfile.write(body)
 
         def _found(self, path: str) -> tuple[int, dict[str, str], bytes]:
+            kind = "datasets/" if path.startswith(("/api/datasets/", "/datasets/")) else ""
+            path = path.replace("/datasets/", "/models/" if path.startswith("/api") else "/", 1) if kind else path
+            path = path.replace(CONVERTED, CONVERTED_SHA)
             info = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", path)
             tree = re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)(?:/(.*))?", path)
             file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
             match = info or tree or file
             if match is None:
                 return _error(404, "", "Not found")
-            repository = hub.repositories.get(match[1])
+            repository = hub.repositories.get(kind + match[1])
             if (refusal := self._refusal(repository, match[1], reads_files=info is None)) is not None:
                 return refusal
             assert repository is not None
-            if match[2] not in (None, "main", SHA):
+            if match[2] == CONVERTED_SHA and repository.converted:
+                repository = replace(repository, files=repository.converted, sha=CONVERTED_SHA)
+            elif match[2] not in (None, "main", SHA):
                 return _error(404, "RevisionNotFound", f"Invalid rev id: {match[2]}")
             if info:
                 return _json(_info(match[1], repository))
@@ -109,7 +121,7 @@ def _handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return _json(_tree(repository)) if not tree[3] else _error(404, "EntryNotFound", "Entry not found")
             if match[3] not in repository.files:
                 return _error(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": SHA})
-            return 200, _file_headers(match[3], repository.files[match[3]]), repository.files[match[3]]
+            return 200, _file_headers(match[3], repository), repository.files[match[3]]
 
         def _refusal(
             self, repository: Repository | None, name: str, *, reads_files: bool
@@ -142,9 +154,10 @@ def _is_lfs(name: str) -> bool:
     return name.endswith(LFS_SUFFIXES)
 
 
-def _file_headers(name: str, content: bytes) -> dict[str, str]:
+def _file_headers(name: str, repository: Repository) -> dict[str, str]:
+    content = repository.files[name]
     etag = hashlib.sha256(content).hexdigest() if _is_lfs(name) else hashlib.sha1(content).hexdigest()
-    headers = {"ETag": f'"{etag}"', "X-Repo-Commit": SHA, "Accept-Ranges": "bytes"}
+    headers = {"ETag": f'"{etag}"', "X-Repo-Commit": repository.sha, "Accept-Ranges": "bytes"}
     if _is_lfs(name):
         headers |= {"X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(content))}
     return headers
@@ -156,10 +169,10 @@ def _entries(repository: Repository) -> list[tuple[str, int, str]]:
 
 def _info(name: str, repository: Repository) -> dict[str, object]:
     found: dict[str, object] = {
-        "_id": SHA[:24],
+        "_id": repository.sha[:24],
         "id": name,
         "modelId": name,
-        "sha": SHA,
+        "sha": repository.sha,
         "private": repository.private,
         "gated": "manual" if repository.gated else False,
         "disabled": False,

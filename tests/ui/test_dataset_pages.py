@@ -9,6 +9,7 @@ import pytest
 
 from llm_studio.actions import datasets as actions
 from llm_studio.actions.finishing import run_finish, run_update
+from llm_studio.catalog.connectors import CONNECTORS
 from llm_studio.data.browse import run_search
 from llm_studio.data.jobs import dataset_statistics, import_read
 from llm_studio.data.layouts import Layout, all_layouts
@@ -246,10 +247,57 @@ def test_an_own_validation_file_can_be_added_and_taken_away(store: Store, tmp_pa
     assert "none was imported" in tab.text()
 
 
+def test_upload_comes_first_and_every_source_has_an_address(store: Store) -> None:
+    first = Tab(store, import_.PAGE)
+    assert "upload" in first.inputs() and "sample/orders_to_json" in first.text()
+    for kind in ("local", "hub", "https", "s3", "azure", "kaggle"):
+        assert f"#import?kind={kind}" in first.text()
+    assert Tab(store, import_.PAGE, kind="no such").text() == first.text()
+    assert "Allow a folder" in Tab(store, import_.PAGE, kind="local").text()
+
+
+def test_a_form_keeps_secrets_out_of_the_job_the_draft_and_the_page(store: Store) -> None:
+    tab = Tab(store, import_.PAGE, kind="s3")
+    typed = {"bucket": "sets", "key": "rows.csv", "region": "eu-central-1"}
+    typed |= {"access_key": "AKIA1", "secret_key": "hush1"}
+    tab.context.draft |= {f"source/s3/{name}": value for name, value in typed.items()}
+    outcome = tab.act("fetch/s3")
+    assert outcome is not None and outcome.address.startswith("#import/")
+    job = store.jobs.list(kind="import_read", active=True)[0]
+    assert job.params["source"] == {"kind": "s3", "bucket": "sets", "key": "rows.csv", "region": "eu-central-1"}
+    again = Tab(store, import_.PAGE, kind="s3")
+    for shown in (json.dumps(job.params), json.dumps(tab.context.draft), tab.text(), again.text()):
+        assert "hush1" not in shown and "AKIA1" not in shown
+    assert "s3://sets/rows.csv" in again.text()
+    assert again.inputs()["source/s3/secret_key"]["placeholder"] == "saved; type to replace it"
+    assert again.inputs()["source/s3/region"]["value"] == "eu-central-1"
+    assert again.inputs()["source/s3/secret_key"]["password"]
+    again.act("remove_keys/s3")
+    assert store.secrets.get("s3_secret_key") is None and "Forget" not in again.text()
+
+
+def test_a_secret_that_came_with_another_button_is_dropped(store: Store) -> None:
+    tab = Tab(store, import_.PAGE, kind="kaggle")
+    tab.context.draft |= {"source/kaggle/key": "hush2", "source/kaggle/username": "me"}
+    assert "hush2" not in tab.text() and "hush2" not in json.dumps(tab.context.draft)
+    assert tab.inputs()["source/kaggle/username"]["value"] == "me"
+
+
+def test_a_form_that_is_not_filled_in_makes_no_job_and_keeps_what_was_typed(store: Store) -> None:
+    tab = Tab(store, import_.PAGE, kind="https")
+    tab.context.draft["source/https/url"] = "http://example.org/a.csv"
+    with pytest.raises(UserError, match="not an https address"):
+        tab.act("fetch/https")
+    assert tab.inputs()["source/https/url"]["value"] == "http://example.org/a.csv"
+    assert store.jobs.list() == []
+
+
 def test_every_field_has_a_tooltip(store: Store) -> None:
     job_id, dataset_id = drafted(store), ""
     shown = [Tab(store, import_.PAGE), Tab(store, import_.PAGE, job_id), Tab(store, import_.PAGE, job_id, "preview")]
+    shown += [Tab(store, import_.PAGE, kind=entry.name) for entry in CONNECTORS if entry.fetches]
     store.preferences.set("allowed_folders", [str(store.home.path)])
+    shown += [Tab(store, import_.PAGE, kind="local")]
     record = actions.import_dataset(store, {"kind": "starter", "name": "story_questions"})
     dataset_id = record.id
     shown += [Tab(store, dataset.PAGE, dataset_id, "columns")]

@@ -13,7 +13,7 @@ from llm_studio.store import DatasetRecord, JobRecord
 from llm_studio.ui import build, words
 from llm_studio.ui.page import Card, Context, Crumb, Event, Outcome, Page, dialog, go, stay
 from llm_studio.ui.pages import dataset_merge
-from llm_studio.ui.pages.import_cards import unfinished_items
+from llm_studio.ui.pages.import_source import unfinished_items
 from llm_studio.ui.tables import Column, Row, table
 
 COLUMNS = (

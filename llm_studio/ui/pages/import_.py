@@ -6,15 +6,13 @@ from typing import Any
 
 from llm_studio.actions import datasets as actions
 from llm_studio.actions.datasets import ImportDraft
-from llm_studio.data.connectors.local import allowed_folders, list_files
 from llm_studio.data.prepare import Preview
 from llm_studio.data.staging import make_settings
 from llm_studio.errors import UserError
-from llm_studio.starter import SAMPLES
 from llm_studio.store import DatasetRecord, JobRecord
 from llm_studio.ui import build
 from llm_studio.ui.page import Card, Context, Crumb, Event, Outcome, Page, dialog, go, stay
-from llm_studio.ui.pages import dataset_form, import_cards
+from llm_studio.ui.pages import dataset_form, import_cards, import_source
 from llm_studio.ui.uploads import take_upload
 
 STEPS = ("columns", "preview", "finish", "done")
@@ -34,22 +32,14 @@ class Data:
     done: DatasetRecord | None = None
     typed: dict[str, Any] = field(default_factory=dict)
     name: str = ""
-    files: tuple[str, ...] = ()
-    allowed: bool = False
-    unfinished: tuple[JobRecord, ...] = ()
+    source: import_source.Data = field(default_factory=import_source.Data)
 
 
 def load(ctx: Context, args: tuple[str, ...]) -> Data:
     """Reads the import as it stands; nothing is kept in the browser but what is being typed."""
     typed = dict(ctx.draft)
     if not args:
-        return Data(
-            step="source",
-            typed=typed,
-            files=tuple(map(str, list_files(ctx.store))),
-            allowed=bool(allowed_folders(ctx.store)),
-            unfinished=tuple(actions.open_imports(ctx.store)),
-        )
+        return Data(step="source", source=import_source.load(ctx))
     job_id, step = args[0], args[1] if len(args) > 1 else "columns"
     if step not in STEPS:
         raise UserError(f"The import has no step {step!r}.", fix="Open the import from the data sets.")
@@ -89,7 +79,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
 def cards(data: Data) -> Sequence[Card]:
     """The stepper on top, the step below."""
     if data.step == "source":
-        return import_cards.source_cards(SAMPLES, data.files, data.allowed, data.unfinished, data.typed)
+        return import_source.cards(data.source)
     if data.step == "failed":
         return import_cards.failed_cards(data.problem or {})
     if data.step == "done" and data.done is not None:
@@ -223,6 +213,8 @@ PAGE = Page(
         "upload": upload,
         "sample": sample,
         "read_local": read_local,
+        "fetch": import_source.fetch,
+        "remove_keys": import_source.remove_keys,
         "set": set_field,
         "upload_validation": upload_validation,
         "other_validation": other_validation,

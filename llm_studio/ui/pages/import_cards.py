@@ -8,9 +8,8 @@ from h2o_wave import ui
 from llm_studio.actions.datasets import ImportDraft, is_active
 from llm_studio.data.prepare import PREVIEW_ROWS, Preview
 from llm_studio.data.reading import EXTENSIONS
-from llm_studio.starter import Sample
 from llm_studio.store import DatasetRecord, JobRecord
-from llm_studio.ui import build, text, words
+from llm_studio.ui import build, words
 from llm_studio.ui.page import Card
 from llm_studio.ui.pages import conversation_view, dataset_form
 
@@ -24,86 +23,6 @@ def head(step: int, *, subtitle: str = "", action: Any = None, more: Sequence[An
         build.header("Import data", subtitle=subtitle, action=action, more=more),
         build.form("top", "steps_card", [build.stepper("steps", STEPS, step)]),
     ]
-
-
-def source_cards(
-    samples: Sequence[Sample],
-    files: Sequence[str],
-    allowed: bool,
-    unfinished: Sequence[JobRecord],
-    typed: Mapping[str, Any],
-) -> list[Card]:
-    """Upload on the left, the server's folder and unfinished imports on the right, samples below."""
-    upload = [
-        build.heading("Upload a file", hint=f"{FORMATS}; the first line of a CSV file names the columns."),
-        ui.file_upload(
-            name="upload",
-            label="Upload and read",
-            file_extensions=[extension.removeprefix(".") for extension in EXTENSIONS],
-            height="200px",
-            tooltip="Drop one file here. It goes to this server only, and is read in a process of its own.",
-        ),
-    ]
-    to_settings = build.row(build.button("#settings", "Allow a folder"))
-    server: list[Any] = [build.heading("File on the server", hint="A file that is there already, of any size.")]
-    if not allowed:
-        server += [build.paragraph("No folder may be read yet. Allow one under Settings."), to_settings]
-    else:
-        server += [
-            ui.combobox(
-                name="server_file",
-                label="Path",
-                value=typed.get("server_file"),
-                placeholder="Choose a file or type its path",
-                choices=list(files),
-                tooltip="A file in an allowed folder. It is read where it lies and not changed.",
-            ),
-            build.row(build.button("read_local", "Read this file")),
-        ]
-    found = [
-        *head(0, subtitle="Choose where the data comes from; you can check everything before it is kept."),
-        build.form("main", "upload_card", upload),
-        build.form("side", "server_card", server),
-    ]
-    if unfinished:
-        found.append(build.form("side", "unfinished_card", unfinished_items(unfinished)))
-    if samples:
-        intro = [build.heading("Or start with a sample", hint="Small data sets that come with the studio.")]
-        found.append(build.form("main", "samples_card", [*intro, *(sample_item(one) for one in samples)]))
-    return found
-
-
-def sample_item(sample: Sample) -> Any:
-    """One sample with its button."""
-    about = f'<p class="ls-text"><b>{text.markup(sample.title)}</b></p>'
-    about += f'<p class="ls-hint">{text.markup(sample.description)}</p>'
-    return build.row(
-        ui.markup(name=f"about_{sample.name}", content=about),
-        build.button(f"sample/{sample.name}", "Use this sample"),
-        justify="between",
-    )
-
-
-def unfinished_items(jobs: Sequence[JobRecord]) -> list[Any]:
-    """Imports that wait for the user, each with a way on and a way out."""
-    items: list[Any] = [build.heading("Unfinished imports")]
-    for job in jobs:
-        source = job.params.get("source", {})
-        name = str(source.get("name") or str(source.get("path", "")).rsplit("/", 1)[-1] or "Two data sets, merged")
-        state = "being read" if is_active(job) else "waits for you to choose its columns"
-        line = f'<p class="ls-text">{text.markup(name)}</p>'
-        line += f'<p class="ls-hint">{text.markup(state)}, {text.markup(words.ago(job.created_at))}</p>'
-        items.append(
-            build.row(
-                ui.markup(name=f"unfinished_{job.id}", content=line),
-                build.row(
-                    build.button(f"#import/{job.id}/columns", "Continue"),
-                    build.button(f"delete_draft/{job.id}", "Discard"),
-                ),
-                justify="between",
-            )
-        )
-    return items
 
 
 def reading_cards(job: JobRecord) -> list[Card]:
