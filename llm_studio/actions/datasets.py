@@ -1,10 +1,12 @@
 """What a user can do with data sets: import, show, rename, change columns and split, delete."""
 
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from llm_studio.actions.finishing import (
     UPDATE,
@@ -38,6 +40,7 @@ from llm_studio.actions.imports import (
 from llm_studio.data import Dataset, open_dataset
 from llm_studio.data import statistics as figures
 from llm_studio.data.browse import browse_folder
+from llm_studio.data.dataset import ROWS, VALIDATION, Part, Table
 from llm_studio.data.prepare import Preview
 from llm_studio.data.prepare import preview as preview_rows
 from llm_studio.data.staging import make_settings
@@ -74,6 +77,7 @@ __all__ = [
     "update_settings",
     "used_by",
     "validation_job",
+    "write_part",
 ]
 
 
@@ -157,6 +161,25 @@ def duplicate_dataset(store: Store, dataset_id: str) -> DatasetRecord:
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
+
+
+def write_part(dataset: Dataset, part: Part, path: Path) -> int:
+    """Writes the rows of a part as JSON Lines: the values as the file held them, and "row", counted from 1.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    rows = dataset.split.rows(part)
+    own = dataset.folder / VALIDATION if part == "validation" and dataset.split.own_file else dataset.folder / ROWS
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            for row, cells in Table(own).take(rows):
+                file.write(json.dumps({**cells, "row": row + 1}, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"The file cannot be written: {error.strerror}.", where=str(path), fix="Choose another place."
+        ) from None
+    return len(rows)
 
 
 def link_rows(source: str, target: str) -> None:

@@ -17,15 +17,17 @@ from llm_studio.data.dataset import (
     Split,
     load_split,
 )
+from llm_studio.data.health.report import load as load_health
 from llm_studio.data.prepare import VALIDATION_READING, has_own_validation, prepare, preview
 from llm_studio.data.reading import Reading
 from llm_studio.data.reading.progress import Report
+from llm_studio.data.recipe import Recipe, recipe_step_for
 from llm_studio.data.refusals import refusal
 from llm_studio.data.staging import DRAFT, Draft, make_settings, staging_folder
-from llm_studio.errors import UserError
+from llm_studio.errors import Cancelled, UserError
 from llm_studio.store import DatasetRecord, ExperimentRecord, Home, JobRecord, Store
 
-FINISH, UPDATE = "import_finish", "dataset_update"
+FINISH, UPDATE, HEALTH = "import_finish", "dataset_update", "dataset_health"
 
 
 def quiet(share: float | None, words: str) -> None:
@@ -137,7 +139,14 @@ def make_dataset(
     for left in (DRAFT, *unused):
         (target / left).unlink(missing_ok=True)
     start_counting(store, dataset_id)
+    start_health(store, dataset_id)
     return record
+
+
+def start_health(store: Store, dataset_id: str) -> JobRecord:
+    """Makes the health report (anew), unless a job waits to do so."""
+    waiting = [job for job in store.jobs.list(kind=HEALTH, subject=dataset_id, active=True) if job.status == "queued"]
+    return waiting[0] if waiting else store.jobs.create(HEALTH, {"dataset_id": dataset_id}, subject=dataset_id)
 
 
 def start_counting(store: Store, dataset_id: str) -> JobRecord:
@@ -166,12 +175,41 @@ def start_update(store: Store, dataset_id: str, changes: Mapping[str, object], *
 
 
 def run_update(home: Home, store: Store, job: JobRecord, report: Report) -> dict[str, object]:
-    """The work of `start_update`."""
+    """The work of `start_update`, and of a fix ("fix": name of a finding) or of one that is undone ("undo": its index).
+
+    "steps" is the number of steps of the recipe before, so that a job that is done again does not fix twice.
+    """
     params = job.params
-    record = update_settings(
-        store, str(params["dataset_id"]), params["changes"], leave_out=bool(params["leave_out"]), report=report
-    )
+    folder = home.dataset(str(params["dataset_id"]))
+    recipe = Recipe.load(folder)
+    before = recipe.steps
+    try:
+        if len(before) == params.get("steps"):
+            change_recipe(folder, recipe, fix=params.get("fix"), undo=params.get("undo"))
+        record = update_settings(
+            store, str(params["dataset_id"]), params["changes"], leave_out=bool(params["leave_out"]), report=report
+        )
+    except (UserError, Cancelled):
+        Recipe(folder, before).save()
+        raise
     return {"train_rows": record.train_rows, "validation_rows": record.validation_rows}
+
+
+def change_recipe(folder: Path, recipe: Recipe, *, fix: str | None, undo: int | None) -> None:
+    """One step more or less, saved.
+
+    Raises:
+        UserError: there is no such finding or step.
+    """
+    if undo is not None:
+        recipe.undo(undo)
+    if fix is not None:
+        report = load_health(folder)
+        finding = next((one for one in report.findings if one.name == fix), None) if report else None
+        if finding is None:
+            raise UserError("This finding is no longer there.", where="health", fix="Look at the new report.")
+        recipe.add_step(recipe_step_for(finding))
+    recipe.save()
 
 
 def update_settings(
@@ -205,6 +243,7 @@ def update_settings(
     if prepared.split.fingerprint != dataset.fingerprint:
         (folder / STATISTICS).unlink(missing_ok=True)
         start_counting(store, dataset_id)
+        start_health(store, dataset_id)
     return record
 
 

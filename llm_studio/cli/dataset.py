@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llm_studio.cli.output import open_store, print_json, print_table
@@ -46,6 +46,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add.add_argument("--prompt-column", action="append", help="column of the prompt; may be given several times")
     add.add_argument("--answer-column", help="column of the answer")
     add.add_argument("--system-column", help="column of the system text")
+    add.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any setting of the data set, such as layout=messages; `llm-studio settings` lists them",
+    )
     add.add_argument("--validation-file", help="own validation file of the same layout")
     add.add_argument("--validation-size", type=float, help="share of the rows to hold out, 0.01 to 0.95")
     add.add_argument("--leave-out-unusable", action="store_true", help="import without the rows that cannot be used")
@@ -58,6 +65,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     show.add_argument("dataset", help="name or id")
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(run=run_show)
+    look = verbs.add_parser("inspect", help="look at a file without importing it: layout, counts, findings, tokens")
+    look.add_argument("file", help=SOURCES_HELP)
+    look.add_argument("--backbone", help="also count tokens with this backbone's tokenizer, such as starter")
+    look.add_argument("--json", action="store_true", help="print JSON")
+    look.set_defaults(run=run_inspect)
+    export = verbs.add_parser("export", help="write the rows of one part as JSON Lines, with their row numbers")
+    export.add_argument("dataset", help="name or id")
+    export.add_argument("file", help="where to write")
+    export.add_argument("--part", choices=("train", "validation", "test"), default="train", help="default: train")
+    export.set_defaults(run=run_export)
     delete = verbs.add_parser("delete", help="delete a data set that no experiment uses")
     delete.add_argument("dataset", help="name or id")
     delete.set_defaults(run=run_delete)
@@ -111,7 +128,7 @@ def run_import(arguments: argparse.Namespace) -> int:
         open_store(),
         source_of(arguments.file),
         name=arguments.name,
-        changes={name: value for name, value in changes.items() if value is not None},
+        changes={name: value for name, value in changes.items() if value is not None} | settings_of(arguments.set),
         validation_file=Path(arguments.validation_file).resolve() if arguments.validation_file else None,
         report=say_large(),
         leave_out=arguments.leave_out_unusable,
@@ -121,6 +138,28 @@ def run_import(arguments: argparse.Namespace) -> int:
     else:
         print(f"Imported {record.name}: {record.train_rows} rows to learn from, {record.validation_rows} held out.")
     return 0
+
+
+def settings_of(given: Sequence[str]) -> dict[str, object]:
+    """Settings of the form NAME=VALUE; several columns are separated by commas.
+
+    Raises:
+        UserError: no such setting, or no value.
+    """
+    from llm_studio.config import all_settings
+
+    kinds = {info.name: info.kind for info in all_settings() if info.scope == "dataset"}
+    found: dict[str, object] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if name not in kinds or not equals:
+            raise UserError(
+                f"{one!r} sets nothing.",
+                where="--set",
+                fix=f"Write NAME=VALUE with one of: {', '.join(sorted(kinds))}.",
+            )
+        found[name] = tuple(part for part in value.split(",") if part) if kinds[name] == "multi" else value
+    return found
 
 
 def say_large() -> Callable[[float | None, str], None]:
@@ -174,6 +213,25 @@ def run_show(arguments: argparse.Namespace) -> int:
         print(f"\nRow {conversation.row}")
         for message in conversation.messages:
             print(f"  {message.role}: {message.text}")
+    return 0
+
+
+def run_inspect(arguments: argparse.Namespace) -> int:
+    """Looks at a file."""
+    from llm_studio.cli import inspect
+
+    return inspect.run_inspect(arguments, source_of(arguments.file), say_large())
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Writes the rows of a part."""
+    from llm_studio.actions.datasets import write_part
+    from llm_studio.data import open_dataset
+
+    store = open_store()
+    record = find_dataset(store, arguments.dataset)
+    rows = write_part(open_dataset(store.home.dataset(record.id)), arguments.part, Path(arguments.file).resolve())
+    print(f"Wrote {rows} rows to {arguments.file}.")
     return 0
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from llm_studio.data.connectors import SourceFile
-from llm_studio.data.reading import Reading, into_table, read_file
+from llm_studio.data.reading import Reading, read_file, rejected_path
 from llm_studio.data.reading.progress import Report
-from llm_studio.data.reading.sink import TableWriter
+from llm_studio.data.reading.rejects import EXAMPLES
+from llm_studio.data.reading.sink import TableFacts, TableWriter
 from llm_studio.data.types import Column, ColumnKind
 
 
@@ -27,7 +28,8 @@ def read_files(files: Sequence[SourceFile], target: Path, report: Report) -> Rea
             part = Path(scratch) / f"{index}.parquet"
             reading = read_file(file.path, file.name, part, part_of(report, index, len(files), file.name))
             parts.append((part, reading))
-        facts, _ = into_table(target, lambda writer: join(parts, writer, report))
+        facts = join(parts, target, report)
+        join_rejected([rejected_path(part) for part, _ in parts], rejected_path(target))
     readings = [reading for _, reading in parts]
     return Reading(
         file=f"{files[0].name} and {len(files) - 1} more",
@@ -36,8 +38,19 @@ def read_files(files: Sequence[SourceFile], target: Path, report: Report) -> Rea
         columns=facts.columns,
         row_count=facts.row_count,
         rows_sha256=facts.rows_sha256,
+        rejected=sum(reading.rejected for reading in readings),
+        rejected_examples=tuple(one for reading in readings for one in reading.rejected_examples)[:EXAMPLES],
         notes=(*missing_columns(readings), *dict.fromkeys(note for reading in readings for note in reading.notes)),
     )
+
+
+def join_rejected(parts: Sequence[Path], target: Path) -> None:
+    """The rows that did not fit, of all files; each says which file it is from."""
+    found = [path for path in parts if path.is_file()]
+    if found:
+        with target.open("wb") as file:
+            for path in found:
+                file.write(path.read_bytes())
 
 
 def part_of(report: Report, index: int, count: int, name: str) -> Report:
@@ -49,16 +62,21 @@ def part_of(report: Report, index: int, count: int, name: str) -> Report:
     return say
 
 
-def join(parts: Sequence[tuple[Path, Reading]], writer: TableWriter, report: Report) -> tuple[str, ...]:
-    """Writes the rows of all parts."""
-    for index, (path, reading) in enumerate(parts, start=1):
-        report(None, f"Joining file {index} of {len(parts)}")
-        kinds = {column.name: kinds_of(column) for column in reading.columns}
-        with pq.ParquetFile(path) as file:
-            for group in range(file.metadata.num_row_groups):
-                writer.write(file.read_row_group(group), kinds)
-                report(None, f"Joining file {index} of {len(parts)}")
-    return ()
+def join(parts: Sequence[tuple[Path, Reading]], target: Path, report: Report) -> TableFacts:
+    """Writes the rows of all parts into one table."""
+    writer = TableWriter(target)
+    try:
+        for index, (path, reading) in enumerate(parts, start=1):
+            report(None, f"Joining file {index} of {len(parts)}")
+            kinds = {column.name: kinds_of(column) for column in reading.columns}
+            with pq.ParquetFile(path) as file:
+                for group in range(file.metadata.num_row_groups):
+                    writer.write(file.read_row_group(group), kinds)
+                    report(None, f"Joining file {index} of {len(parts)}")
+        return writer.close()
+    except BaseException:
+        writer.discard()
+        raise
 
 
 def kinds_of(column: Column) -> set[ColumnKind]:

@@ -27,7 +27,7 @@ from llm_studio.data.near_groups import near_groups
 from llm_studio.data.reading import Reading
 from llm_studio.data.reading.progress import Report
 from llm_studio.data.recipe import Recipe
-from llm_studio.data.refusals import named, no_usable_rows, refusal
+from llm_studio.data.refusals import named, no_usable_rows, not_read, refusal
 from llm_studio.data.split import ROUGH_BELOW, Codes, Rows, Use, by_column, sampled, split_rows
 from llm_studio.data.strata import strata_of
 from llm_studio.data.types import Conversation, Problem
@@ -88,9 +88,9 @@ def prepare(
         Cancelled: from `report`; nothing is written then.
     """
     parts = make_parts(folder, settings, None, report)
-    unusable = [*parts.checked.problems, *named(parts.validation)]
+    unusable = [one for one in findings(parts) if one.severity == "leaves out"]
     if unusable and not leave_out:
-        raise refusal(unusable, len(parts.checked.usable))
+        raise refusal(unusable, len(parts.checked.usable) + sum(one.count for one in parts.not_read))
     split = Split(parts.codes, parts.own, fingerprint(folder, settings, parts, leave_out=leave_out))
     report(1.0, "Writing the split")
     write_json(folder / SETTINGS, {"settings": settings.model_dump(mode="json"), "leave_out": leave_out})
@@ -102,7 +102,8 @@ def prepare(
 class Parts:
     """Rows as checked, and what each is for; `validation` and `own` only with a validation file of the user's own.
 
-    problems: what the user should know about rows that are nearly the same.
+    problems: what the user should know about rows that are nearly the same. not_read: rows of the files that did not
+    fit.
     """
 
     checked: Scan
@@ -110,6 +111,7 @@ class Parts:
     codes: Codes
     own: Codes | None
     problems: tuple[Problem, ...] = ()
+    not_read: tuple[Problem, ...] = ()
 
     @property
     def train_rows(self) -> Rows:
@@ -140,12 +142,13 @@ def make_parts(folder: Path, settings: DatasetSettings, limit: int | None, repor
     if usable == 0:
         raise no_usable_rows(checked)
     report(None, "Choosing validation rows")
+    unread = tuple(not_read(folder, (READING, *([VALIDATION_READING] if own_file else []))))
     if own_file:
         validation = scan(edited(folder / VALIDATION, recipe), settings, limit=limit)
         if not validation.usable.any():
             raise no_usable_rows(validation, "validation file, ")
         codes, own = checked.usable.astype(np.uint8), validation.usable * np.uint8(Use.VALIDATION)
-        return Parts(checked, validation, *with_samples(codes, own, settings))
+        return Parts(checked, validation, *with_samples(codes, own, settings), (), unread)
     if usable < 2:
         raise UserError(
             "Only 1 row can be used; at least 2 are needed, one to learn from and one to hold out.",
@@ -153,7 +156,7 @@ def make_parts(folder: Path, settings: DatasetSettings, limit: int | None, repor
             fix="Import a file with more rows, or bring a validation file of your own.",
         )
     codes, problems = choose_rows(table, settings, checked, report, look_for_near=limit is None)
-    return Parts(checked, None, *with_samples(codes, None, settings), problems)
+    return Parts(checked, None, *with_samples(codes, None, settings), problems, unread)
 
 
 def heard(report: Report, rows: int) -> Callable[[int], None]:
@@ -220,7 +223,7 @@ def check_validation_columns(settings: DatasetSettings, folder: Path) -> None:
 def findings(parts: Parts) -> tuple[Problem, ...]:
     """Rows left out, and what the user should know about the split."""
     train_rows, validation_rows = parts.train_rows, parts.validation_rows
-    found = [*parts.checked.problems, *named(parts.validation), *parts.problems]
+    found = [*parts.not_read, *parts.checked.problems, *named(parts.validation), *parts.problems]
     if parts.validation is not None:
         seen = np.isin(parts.checked.prompts[train_rows], parts.validation.prompts[validation_rows])
         if count := int(seen.sum()):
@@ -283,5 +286,5 @@ def _preview(folder: Path, _written: tuple[int, str], settings: DatasetSettings,
         train_rows=len(parts.train_rows),
         validation_rows=len(parts.validation_rows),
         test_rows=int((parts.codes == Use.TEST).sum()),
-        left_out=int((~parts.checked.usable & ~parts.checked.inner).sum()),
+        left_out=int((~parts.checked.usable & ~parts.checked.inner).sum()) + sum(one.count for one in parts.not_read),
     )

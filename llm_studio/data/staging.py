@@ -15,7 +15,7 @@ from llm_studio.data.dataset import READING, ROWS, VALIDATION, Table, write_json
 from llm_studio.data.guess import SAMPLE_ROWS, guess_layout
 from llm_studio.data.joining import read_files
 from llm_studio.data.prepare import VALIDATION_READING
-from llm_studio.data.reading import Reading, read_file
+from llm_studio.data.reading import Reading, read_file, rejected_path
 from llm_studio.data.reading.progress import Report
 from llm_studio.data.types import Guess
 from llm_studio.errors import UserError
@@ -124,6 +124,9 @@ def add_validation_file(folder: Path, file: SourceFile, report: Report) -> None:
         reading = read_file(file.path, file.name, fresh, report)
         reading.save(folder / VALIDATION_READING)
         fresh.replace(folder / VALIDATION)
+        rejected_path(folder / VALIDATION).unlink(missing_ok=True)
+        if reading.rejected:
+            rejected_path(fresh).replace(rejected_path(folder / VALIDATION))
     draft = Draft.load(folder)
     settings = {**draft.settings, "validation_strategy": "custom", "validation_dataframe": file.name}
     replace(draft, settings=settings).save(folder)

@@ -21,17 +21,17 @@ CASES: dict[str, tuple[str, bytes, str, str]] = {
     "header only without a line end": ("a.csv", b"question,answer", r"header but no rows", r"a\.csv"),
     "a row with too many values": (
         "a.csv",
-        b"q,a\n1,2\n1,2\nx,y,z\n",
+        b"q,a\n1,2\n1,2\n" + b"x,y,z\n" * 3,
         r"^Row 3 has 3 values, the header has 2: q, a\.$",
         r"row 3 \(line 4\), column “a”",
     ),
     "a row with too few values": (
         "a.csv",
-        b'q,a\n"1\n1",2\nx\n',
+        b'q,a\n"1\n1",2\nx\nx\n',
         r"Row 2 has 1 value, .* 2",
         r"row 2 \(line 4\), column “q”",
     ),
-    "a ragged TSV": ("a.tsv", b"q\ta\n1\t2\n1\t2\t3\n", r"Row 2 has 3 values", r"row 2 \(line 3\)"),
+    "a ragged TSV": ("a.tsv", b"q\ta\n1\t2\n1\t2\t3\n1\t2\t3\n", r"Row 2 has 3 values", r"row 2 \(line 3\)"),
     "a name twice": ("a.csv", b"q,a,q\n1,2,3\n", r"same name “q”", r"header, columns 1 and 3"),
     "damaged UTF-8": (
         "a.csv",
@@ -83,32 +83,32 @@ CASES: dict[str, tuple[str, bytes, str, str]] = {
     ),
     "a bad value in the middle": ("a.json", b'[{"q": "1"},\n{"q": 0x1}]', r"Row 2 is not valid JSON", r"row 2, line 2"),
     "text after the list": ("a.json", b'[{"q": "1"}] x', r"After the end of the list comes more text", r"line 1"),
-    "mixed rows": ("a.json", b'[{"q": "1"},\n "text"]', r"Row 2 is text, not an object", r"row 2 \(line 2\)"),
+    "mixed rows": ("a.json", b'[{"q": "1"},\n "text", 1]', r"Row 2 is text, not an object", r"row 2 \(line 2\)"),
     "rows that are lists": ("a.json", b'[["q", "a"], ["1", "2"]]', r"Row 1 is a list, not an object", r"row 1"),
     "mixed rows in JSON Lines": (
         "a.jsonl",
-        b'{"q": "1"}\n\n7\n',
+        b'{"q": "1"}\n\n7\n8\n',
         r"Row 2 is a number, not an object",
         r"row 2 \(line 3\)",
     ),
     "a broken line": (
         "a.jsonl",
-        b'{"q": "1"}\n{"q": "2"\n',
+        b'{"q": "1"}\n{"q": "2"\n{\n',
         r"Row 2 is not valid JSON: .* begins with: \{\"q\"",
         r"row 2 \(line 2\)",
     ),
     "a broken line in a later block": (
         "a.jsonl",
-        b'{"q": "' + b"x" * 5_000_000 + b'"}\n{"q": "1"}\nnope\n',
+        b'{"q": "' + b"x" * 5_000_000 + b'"}\n{"q": "1"}\nnope\n' + b"no\n" * 2,
         r"Row 3 is not valid JSON",
         r"row 3 \(line 3\)",
     ),
     "a name twice in one object": ("a.jsonl", b'{"q": "1", "q": "2"}\n', r"the name “q” occurs twice", r"row 1"),
     "half a character": (
         "a.jsonl",
-        b'{"q": "fine"}\n{"q": "ab\\ud83d"}\n',
+        b'{"q": "fine"}\n' + b'{"q": "ab\\ud83d"}\n' * 2,
         r"row 2, column “q”, .* \\ud83d alone, at character 3",
-        r"row 2, column “q”",
+        r"row 2 \(line 2\), column “q”",
     ),
     "half a character in a list": (
         "a.json",
@@ -170,7 +170,7 @@ def test_parquet_without_rows_with_doubled_names_or_binary_values_is_refused(tmp
     assert "holds no rows" in refused(path, tmp_path).what
     parquet(path, pa.Table.from_arrays([pa.array(["1"]), pa.array(["2"])], names=["q", "q"]))
     assert "same name “q”" in refused(path, tmp_path).what
-    parquet(path, pa.table({"q": pa.array([b"fine", b"\xff\xfe"])}))
+    parquet(path, pa.table({"q": pa.array([b"fine", b"\xff\xfe", b"\xff"])}))
     error = refused(path, tmp_path)
     assert "column “q” in row 2 is not text" in error.what
     assert error.where == "a.parquet, row 2, column “q”"

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from llm_studio.data.reading import Reading, progress, read_file, sink
+from llm_studio.data.reading import Reading, encoding, json_rows, progress, read_file, sink
 
 Read = Callable[..., tuple[Reading, list[dict[str, str | None]]]]
 
@@ -124,3 +124,25 @@ def test_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shares = [share for share, words in heard if words.startswith("Reading: ")]
     assert len(shares) >= 4 and shares == sorted(shares) and shares[-1] == 1.0
     assert all("rows, " in words and " of 20 MB, " in words for _, words in heard if words.startswith("Reading"))
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_utf8_is_recognised_wherever_the_chunks_are_cut(cut: int, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "CHUNK", cut)
+    text = "é€😀a" * 5
+    assert read(f"q,a\n{text},1\n", "a.csv")[0].notes == ()
+    for bad in (b"\xe2\x82", b"\x80", b"\xc3(", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xff"):
+        (reading, _) = read(b"q,a\nx" + bad + b"y,1\n", "a.csv")
+        assert "not UTF-8" in reading.notes[0]
+
+
+def test_the_hash_does_not_depend_on_how_the_rows_came_in_blocks(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [json.dumps({"q": f"ü{i}" * (i % 7), "a": None if i % 5 == 0 else "x" * (i % 90)}) for i in range(2000)]
+    whole, rows = read("\n".join(lines), "a.jsonl")
+    for size in (100, 3000, 40_000):
+        monkeypatch.setattr(json_rows, "FIRST_BLOCK_BYTES", size)
+        monkeypatch.setattr(json_rows, "BLOCK_BYTES", size)
+        monkeypatch.setattr(json_rows, "BLOCK_ROWS", size // 50)
+        monkeypatch.setattr(sink, "GROUP_ROWS", size // 20)
+        again, rows_again = read("\n".join(lines), "a.jsonl")
+        assert (again.rows_sha256, rows_again, again.columns) == (whole.rows_sha256, rows, whole.columns)

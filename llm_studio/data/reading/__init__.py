@@ -3,17 +3,17 @@
 import errno
 import json
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 from llm_studio.data.reading import delimited, json_array, json_rows, parquet_rows
 from llm_studio.data.reading.encoding import TextFile, as_utf8
 from llm_studio.data.reading.progress import Progress, Report
-from llm_studio.data.reading.sink import TableFacts, TableWriter
-from llm_studio.data.types import Column
+from llm_studio.data.reading.record import Reading
+from llm_studio.data.reading.rejects import Rejects, rejected_path
+from llm_studio.data.reading.sink import TableWriter
 from llm_studio.errors import UserError
+
+__all__ = ["EXTENSIONS", "Reading", "check_file", "read_file", "rejected_path"]
 
 EXTENSIONS = {
     ".csv": "CSV",
@@ -37,30 +37,6 @@ MAGIC = {
     b"SQLite format 3": "an SQLite database",
 }
 LIST_OF_FORMATS = "CSV, TSV, JSON, JSON Lines (.jsonl) or Parquet"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read from one file; kept as reading.json beside the rows."""
-
-    file: str
-    format: str
-    size_bytes: int
-    columns: tuple[Column, ...]
-    row_count: int
-    rows_sha256: str
-    notes: tuple[str, ...]
-
-    def save(self, path: Path) -> None:
-        """Writes JSON."""
-        path.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: Path) -> "Reading":
-        """The inverse of `save`."""
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        columns = tuple(Column(**{**column, "examples": tuple(column["examples"])}) for column in stored["columns"])
-        return cls(**{**stored, "columns": columns, "notes": tuple(stored["notes"])})
 
 
 def check_file(path: Path, name: str) -> str:
@@ -107,6 +83,8 @@ def check_file(path: Path, name: str) -> str:
 def read_file(path: Path, name: str, target: Path, report: Report) -> Reading:
     """Reads `path`, called `name` before the user, into the Parquet file `target`.
 
+    Rows that do not fit are left out, counted and written beside it (`rejected_path`).
+
     Raises:
         UserError: what is wrong, in which file, row and column, and how to mend it.
         Cancelled: from `report`.
@@ -114,26 +92,50 @@ def read_file(path: Path, name: str, target: Path, report: Report) -> Reading:
     kind = check_file(path, name)
     size = path.stat().st_size
     progress = Progress(size, report)
+    writer, rejects = TableWriter(target), Rejects(rejected_path(target))
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="reading-") as scratch:
-            if kind == "Parquet":
-                facts, notes = into_table(target, lambda w: parquet_rows.read(path, name, w, progress))
-            else:
-                text = as_utf8(path, name, Path(scratch) / "text", progress)
-                kind, facts, notes = read_text(kind, text, name, target, progress)
-                notes = (*text.notes, *notes)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+            kind, notes = read_one(path, name, kind, Path(scratch), writer, rejects, progress)
+            facts = writer.close()
+            rejects.close()
+    except BaseException as error:
+        writer.discard()
+        rejects.discard()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise UserError("The disk is full.", where=str(target.parent), fix="Free some space.") from None
         raise
+    return Reading(
+        name,
+        kind,
+        size,
+        facts.columns,
+        facts.row_count,
+        facts.rows_sha256,
+        notes,
+        rejects.count,
+        tuple(rejects.examples),
+    )
+
+
+def read_one(
+    path: Path, name: str, kind: str, scratch: Path, writer: TableWriter, rejects: Rejects, progress: Progress
+) -> tuple[str, tuple[str, ...]]:
+    """Reads one file that is no archive; returns its format and notes."""
+    rejects.begin(name)
+    if kind == "Parquet":
+        notes = parquet_rows.read(path, name, writer, rejects, progress)
+    else:
+        text = as_utf8(path, name, scratch / "text", progress)
+        kind, notes = read_text(kind, text, name, writer, rejects, progress)
+        notes = (*text.notes, *notes)
     if EXTENSIONS[Path(name).suffix.lower()] != kind:
         notes = (f"By its content the file is {kind}, so it was read as {kind}.", *notes)
-    return Reading(name, kind, size, facts.columns, facts.row_count, facts.rows_sha256, notes)
+    return kind, notes
 
 
 def read_text(
-    kind: str, text: TextFile, name: str, target: Path, progress: Progress
-) -> tuple[str, TableFacts, tuple[str, ...]]:
+    kind: str, text: TextFile, name: str, writer: TableWriter, rejects: Rejects, progress: Progress
+) -> tuple[str, tuple[str, ...]]:
     """Reads CSV, TSV, JSON or JSON Lines; what begins like JSON is JSON, whatever the ending says."""
     first_line, has_more = first_text(text)
     if not first_line:
@@ -149,28 +151,8 @@ def read_text(
         kind = "JSON Lines"
     elif first_line.startswith("{") and kind == "JSON Lines" and not is_json(first_line) and first_line == "{":
         kind = "JSON"
-    if kind == "JSON":
-        return kind, *into_table(target, lambda w: json_array.read(text, name, w, progress))
-    if kind == "JSON Lines":
-        return kind, *into_table(target, lambda w: json_rows.read_lines(text, name, w, progress))
-    block_bytes = delimited.BLOCK_BYTES
-    while True:
-        try:
-            read = partial(delimited.read, text, name, progress=progress, block_bytes=block_bytes)
-            return kind, *into_table(target, read)
-        except delimited.LongRowError:
-            block_bytes *= 8
-
-
-def into_table(target: Path, read: Callable[[TableWriter], tuple[str, ...]]) -> tuple[TableFacts, tuple[str, ...]]:
-    """Runs a reader with a writer of its own; a failure removes what was written."""
-    writer = TableWriter(target)
-    try:
-        notes = read(writer)
-        return writer.close(), notes
-    except BaseException:
-        writer.discard()
-        raise
+    readers = {"JSON": json_array.read, "JSON Lines": json_rows.read_lines}
+    return kind, readers.get(kind, delimited.read)(text, name, writer, rejects, progress)
 
 
 def first_text(text: TextFile) -> tuple[str, bool]:

@@ -3,52 +3,54 @@
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.csv
 
 from llm_studio.data.reading.encoding import TextFile
 from llm_studio.data.reading.progress import Progress
+from llm_studio.data.reading.rejects import RejectedRow, Rejects
 from llm_studio.data.reading.sink import TableWriter
 from llm_studio.errors import UserError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SAMPLE_CHARACTERS = 256 * 1024
 BLOCK_BYTES = 4 * 2**20
-LARGEST_ROW_BYTES = 2**30
-csv.field_size_limit(2**31 - 1)
+LARGEST_ROW_BYTES = 64 * 2**20
+csv.field_size_limit(LARGEST_ROW_BYTES)
 
 
-def read(
-    text: TextFile, name: str, writer: TableWriter, progress: Progress, block_bytes: int = BLOCK_BYTES
-) -> tuple[str, ...]:
-    """Writes all rows as text and returns notes for the user.
+def read(text: TextFile, name: str, writer: TableWriter, rejects: Rejects, progress: Progress) -> tuple[str, ...]:
+    """Writes all rows as text and returns notes for the user; rows with too many or too few values go to `rejects`.
 
     An empty field is a missing value; a quoted one ("") is an empty text.
 
     Raises:
-        UserError: no header, no rows, a column name used twice, a row with more or fewer values than the header.
-        LongRowError: a row is longer than a block; to be tried again with larger blocks and a new writer.
+        UserError: no header, no rows, a column name used twice, hardly a row that fits, a row of more than 64 MB.
     """
     delimiter = sniff_delimiter(text)
     names, header_lines, notes = read_header(text, name, delimiter)
-    try:
-        read_blocks(text, names, header_lines, delimiter, block_bytes, writer, progress)
-    except pa.ArrowInvalid as error:
-        if "straddling" in str(error) and block_bytes < LARGEST_ROW_BYTES:
-            raise LongRowError from None
-        raise explain(text, name, names, delimiter, str(error)) from None
-    if writer.row_count == 0:
+    table = Rows(text, name, names, header_lines, delimiter)
+    block_bytes = BLOCK_BYTES
+    while True:
+        try:
+            table.read(block_bytes, writer, rejects, progress)
+            break
+        except pa.ArrowInvalid as error:
+            if table.hopeless:
+                raise rejects.refusal() from None
+            if "straddling" not in str(error) or block_bytes >= LARGEST_ROW_BYTES:
+                raise explain(table, str(error)) from None
+            block_bytes = min(block_bytes * 4, LARGEST_ROW_BYTES)
+    rejects.end(table.written)
+    if table.written == 0:
         raise UserError(
             f"{name} holds a header but no rows.", where=name, fix="Choose a file with at least two rows of data."
         )
     if delimiter != ("\t" if name.lower().endswith((".tsv", ".tab")) else ","):
         notes = (*notes, f"The values are separated by {DELIMITERS[delimiter]}.")
     return notes
-
-
-class LongRowError(Exception):
-    """A row is longer than a block."""
 
 
 def sniff_delimiter(text: TextFile) -> str:
@@ -107,41 +109,104 @@ def refuse_doubles(names: list[str], file: str) -> None:
         )
 
 
-def read_blocks(
-    text: TextFile,
-    names: tuple[str, ...],
-    header_lines: int,
-    delimiter: str,
-    block_bytes: int,
-    writer: TableWriter,
-    progress: Progress,
-) -> None:
-    """All rows through pyarrow, block by block."""
-    with text.path.open("rb") as file:
-        file.seek(text.start)
-        for _ in range(header_lines):
-            skip_line(file)
-        if not file.peek(1):
-            return
+class Rows:
+    """The rows of one file; a second `read`, with larger blocks, goes on where the first one stopped."""
+
+    def __init__(self, text: TextFile, file: str, names: tuple[str, ...], header_lines: int, delimiter: str) -> None:
+        self.text = text
+        self.file = file
+        self.names = names
+        self.header_lines = header_lines
+        self.delimiter = delimiter
+        self.written = 0
+        self.rejected = 0
+        self.last_rejected = 0
+        self.hopeless = False
+
+    def read(self, block_bytes: int, writer: TableWriter, rejects: Rejects, progress: Progress) -> None:
+        """All rows through pyarrow, block by block.
+
+        Raises:
+            ArrowInvalid: a row is longer than a block; or `hopeless`: none of the first rows fits.
+        """
+        to_skip, last = self.written, None
+        with self.text.path.open("rb") as file:
+            file.seek(self.text.start)
+            for _ in range(self.header_lines):
+                skip_line(file)
+            if not file.peek(1):
+                return
+            for batch in self.batches(file, block_bytes, rejects):
+                fresh = batch.slice(min(to_skip, batch.num_rows))
+                to_skip -= batch.num_rows - fresh.num_rows
+                if fresh.num_rows:
+                    writer.write(pa.Table.from_batches([fresh]))
+                    self.written += fresh.num_rows
+                    last = fresh.column(fresh.num_columns - 1)[-1].as_py()
+                progress.at(file.tell(), self.written)
+        if last and "\n" in last and self.last_rejected < self.written + self.rejected:
+            self.refuse_open_quote(last)
+
+    def batches(self, file: io.BufferedReader, block_bytes: int, rejects: Rejects) -> Iterator[pa.RecordBatch]:
+        """Blocks of fitting rows; the others go to `rejects`, but for those that an earlier pass has given it."""
+        known = self.rejected
+
+        def unfit(row: pyarrow.csv.InvalidRow) -> str:
+            nonlocal known
+            if known:
+                known -= 1
+                return "skip"
+            self.rejected += 1
+            self.last_rejected = row.number
+            rejected = RejectedRow(row.number, self.column(row.actual_columns), self.reason(row))
+            fits = rejects.note(rejected, row.text, lambda: first_ragged(self, row.number, row.actual_columns))
+            # pyarrow swallows what is raised here, so the end of the reading is asked for in its own words.
+            self.hopeless = not fits
+            return "skip" if fits else "error"
+
         try:
-            reader = pyarrow.csv.open_csv(
+            yield from pyarrow.csv.open_csv(
                 pa.PythonFile(file, mode="r"),
-                read_options=pyarrow.csv.ReadOptions(column_names=names, block_size=block_bytes, use_threads=False),
-                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                read_options=pyarrow.csv.ReadOptions(
+                    column_names=self.names, block_size=block_bytes, use_threads=False
+                ),
+                parse_options=pyarrow.csv.ParseOptions(
+                    delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=unfit
+                ),
                 convert_options=pyarrow.csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()),
+                    column_types=dict.fromkeys(self.names, pa.string()),
                     strings_can_be_null=True,
                     quoted_strings_can_be_null=False,
                     null_values=[""],
                 ),
             )
         except pa.ArrowInvalid as error:
-            if "Empty CSV file" in str(error):
-                return
-            raise
-        for batch in reader:
-            writer.write(pa.Table.from_batches([batch]))
-            progress.at(file.tell(), writer.row_count)
+            if "Empty CSV file" not in str(error):
+                raise
+
+    def column(self, values: int) -> str:
+        """The column at which a row with so many values parts from the header."""
+        return self.names[min(values, len(self.names)) - 1]
+
+    def reason(self, row: pyarrow.csv.InvalidRow) -> str:
+        """Why a row does not fit."""
+        lines = row.text.count("\n") + 1
+        spans = f"; it spans {lines:,} lines, perhaps its quote is not closed" if lines > 1 else ""
+        return f"{count_of_values(row.actual_columns)}, the header has {len(self.names)}{spans}"
+
+    def refuse_open_quote(self, last: str) -> None:
+        """A quote that is never closed takes in the rest of the file, and pyarrow calls that a value."""
+        closed = (last.replace('"', '""') + '"').encode()
+        with self.text.path.open("rb") as file:
+            file.seek(max(self.text.path.stat().st_size - len(closed) - 64, 0))
+            tail = file.read().rstrip(b"\r\n")
+        if not tail.endswith(closed):
+            raise UserError(
+                f"The double quote that opens in row {self.written + self.rejected:,} is not closed: it takes in "
+                f"{last.rstrip().count(chr(10)) + 1:,} lines up to the end of the file.",
+                where=f"{self.file}, row {self.written + self.rejected:,}, column “{self.names[-1]}”",
+                fix='Close the text with a double quote ("), or remove the one that opens it.',
+            )
 
 
 def skip_line(file: io.BufferedReader) -> None:
@@ -155,37 +220,51 @@ def skip_line(file: io.BufferedReader) -> None:
             return
 
 
-def explain(text: TextFile, name: str, names: tuple[str, ...], delimiter: str, said: str) -> UserError:
-    """Reads the file once more with Python to find the row that pyarrow refused."""
-    with text.path.open(encoding="utf-8", newline="") as file:
-        file.seek(text.start)
-        reader = csv.reader(file, delimiter=delimiter, strict=False)
-        row_number, line = -1, 1
-        longest_row, longest_lines = 0, 0
-        for row in reader:
-            if row:
-                row_number += 1
-                if len(row) != len(names):
-                    return ragged(name, names, delimiter, row, row_number, line)
-                if reader.line_num - line > longest_lines:
-                    longest_row, longest_lines = row_number, reader.line_num - line
-            line = reader.line_num + 1
-    hint = f" Row {longest_row:,} spans {longest_lines + 1} lines; perhaps its quote is not closed." * (
-        longest_lines > 5
-    )
+def explain(table: Rows, said: str) -> UserError:
+    """The error for a file that pyarrow cannot cut into rows."""
+    row = table.written + table.rejected + 1
+    if "straddling" in said:
+        return UserError(
+            f"Row {row:,} or one soon after it is longer than {LARGEST_ROW_BYTES / 2**20:,.0f} MB; perhaps its quote "
+            "is not closed.",
+            where=f"{table.file}, row {row:,} or later",
+            fix='Close the text with a double quote ("), or use JSON Lines for texts of this length.',
+        )
     return UserError(
-        f"The table cannot be read: {said}.", where=name, fix=f"Save the file again as CSV or JSON Lines.{hint}"
+        f"The table cannot be read: {said}.", where=table.file, fix="Save the file again as CSV or JSON Lines."
     )
 
 
-def ragged(name: str, names: tuple[str, ...], delimiter: str, row: list[str], number: int, line: int) -> UserError:
+def first_ragged(table: Rows, number: int, values: int) -> UserError:
+    """The error for the first unfit row; reads the file once more with Python to find its line."""
+    row_number, line = -1, 1
+    with table.text.path.open(encoding="utf-8", newline="") as file:
+        file.seek(table.text.start)
+        reader = csv.reader(file, delimiter=table.delimiter, strict=False)
+        try:
+            for row in reader:
+                if row:
+                    row_number += 1
+                    if row_number == number and len(row) == values:
+                        return ragged(table, values, number, f" (line {line:,})")
+                line = reader.line_num + 1
+        except csv.Error:
+            pass
+    return ragged(table, values, number, "")
+
+
+def count_of_values(count: int) -> str:
+    """The number of values in words."""
+    return "1 value" if count == 1 else f"{count} values"
+
+
+def ragged(table: Rows, values: int, number: int, line: str) -> UserError:
     """The error for a row whose number of values differs from the header's."""
-    sign = {"\t": "a tab"}.get(delimiter, f"“{delimiter}”")
-    values = "1 value" if len(row) == 1 else f"{len(row)} values"
-    end = names[min(len(row), len(names)) - 1]
+    sign = {"\t": "a tab"}.get(table.delimiter, f"“{table.delimiter}”")
     return UserError(
-        f"Row {number:,} has {values}, the header has {len(names)}: {', '.join(names[:6])}.",
-        where=f"{name}, row {number:,} (line {line:,}), column “{end}”",
+        f"Row {number:,} has {count_of_values(values)}, the header has {len(table.names)}: "
+        f"{', '.join(table.names[:6])}.",
+        where=f"{table.file}, row {number:,}{line}, column “{table.column(values)}”",
         fix=f'Put a text that holds {sign} or a line break in double quotes ("..."), and write a double quote inside '
         'it twice (""). Or use JSON Lines, where this cannot happen.',
     )

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from llm_studio.data.reading.encoding import TextFile
-from llm_studio.data.reading.json_rows import DECODER, WORDS, Place, RepeatedNameError, write_objects
+from llm_studio.data.reading.json_rows import DECODER, WORDS, Place, RepeatedNameError, fitting, write_objects
 from llm_studio.data.reading.progress import Progress
+from llm_studio.data.reading.rejects import Rejects
 from llm_studio.data.reading.sink import TableWriter
 from llm_studio.errors import UserError
 
@@ -15,6 +16,7 @@ CHUNK_CHARACTERS = 2**20
 NEAR_THE_END = 64
 """An error this close to the end of the window may come from a value that is only cut there."""
 SPACE = " \t\r\n"
+PLAIN = json.JSONDecoder()
 FIX_SHAPE = 'The file must be a list of objects: [{"question": "...", "answer": "..."}, ...].'
 
 
@@ -27,6 +29,7 @@ class Characters:
         self._at = 0
         self._ended = False
         self.line = 1
+        self.source = ""
 
     def _more(self) -> bool:
         """Adds text, as much again as there is, so that a huge value is not scanned over and over."""
@@ -63,15 +66,15 @@ class Characters:
         self._forward(self._at + 1)
 
     def value(self) -> object:
-        """Decodes the next value.
+        """Decodes the next value; an object that holds a name twice is returned as the error that says so.
 
         Raises:
-            JSONDecodeError, RepeatedNameError, RecursionError
+            JSONDecodeError, RecursionError
         """
         self.peek()
         while True:
             try:
-                found, end = DECODER.raw_decode(self._text, self._at)
+                found, end = self._decode()
             except json.JSONDecodeError as error:
                 cut = len(self._text) - error.pos < NEAR_THE_END or error.msg.startswith("Unterminated string")
                 if cut and self._more():
@@ -79,17 +82,25 @@ class Characters:
                 raise
             if end == len(self._text) and self._more():
                 continue
+            self.source = self._text[self._at : end]
             self._forward(end)
             return found
 
+    def _decode(self) -> tuple[object, int]:
+        try:
+            return DECODER.raw_decode(self._text, self._at)
+        except RepeatedNameError as error:
+            return error, PLAIN.raw_decode(self._text, self._at)[1]
 
-def read(text: TextFile, name: str, writer: TableWriter, progress: Progress) -> tuple[str, ...]:
-    """Writes all rows as text; returns notes.
+
+def read(text: TextFile, name: str, writer: TableWriter, rejects: Rejects, progress: Progress) -> tuple[str, ...]:
+    """Writes all rows as text; returns notes. Elements that are no objects are left out.
 
     Raises:
         UserError: not JSON (with row and line), not a list of objects, no rows, two lists.
     """
-    place = Place(name)
+    place = Place(name, rejects)
+    before = writer.row_count
     with text.path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
         file.seek(text.start)
         characters = Characters(file)
@@ -98,7 +109,7 @@ def read(text: TextFile, name: str, writer: TableWriter, progress: Progress) -> 
             progress.at(raw.tell(), writer.row_count)
 
         if characters.peek() == "[":
-            write_objects(elements(characters, place, tell), writer, place)
+            write_objects(elements(characters, place, tell), writer)
             notes: tuple[str, ...] = ()
         else:
             notes = read_object(characters, writer, place, tell)
@@ -108,13 +119,14 @@ def read(text: TextFile, name: str, writer: TableWriter, progress: Progress) -> 
                 where=f"{name}, line {characters.line:,}",
                 fix="Keep only one list in the file, or write JSON Lines: one object per line.",
             )
-    if writer.row_count == 0:
+    rejects.end(writer.row_count - before)
+    if writer.row_count == before:
         raise UserError(f"{name} holds no rows: its list is empty.", where=name, fix=FIX_SHAPE)
     return notes
 
 
-def elements(characters: Characters, place: Place, tell: Callable[[], None]) -> Iterator[object]:
-    """The elements of the list that begins here."""
+def elements(characters: Characters, place: Place, tell: Callable[[], None]) -> Iterator[dict[str, object]]:
+    """The objects of the list that begins here."""
     characters.skip()
     if characters.peek() == "]":
         characters.skip()
@@ -123,7 +135,9 @@ def elements(characters: Characters, place: Place, tell: Callable[[], None]) -> 
         place.row += 1
         characters.peek()
         place.line = characters.line
-        yield decode(characters, place)
+        value = decode(characters, place)
+        if (row := fitting(value, characters.source, place)) is not None:
+            yield row
         tell()
         following = characters.peek()
         if following not in (",", "]"):
@@ -151,7 +165,7 @@ def decode(characters: Characters, place: Place) -> object:
             where=f"{place.file}, row {place.row:,}, line {line:,}",
             fix=hint,
         ) from None
-    except (RepeatedNameError, RecursionError, ValueError) as error:
+    except (RecursionError, ValueError) as error:
         raise UserError(f"Row {place.row:,} cannot be read: {error}.", where=place.at(), fix="Mend this row.") from None
 
 
@@ -174,7 +188,7 @@ def read_object(characters: Characters, writer: TableWriter, place: Place, tell:
                     where=f"{place.file}, line {characters.line:,}",
                     fix="Save the list that you want to import as a file of its own.",
                 )
-            write_objects(elements(characters, place, tell), writer, place)
+            write_objects(elements(characters, place, tell), writer)
         else:
             decode(characters, place)
         if characters.peek() != ",":

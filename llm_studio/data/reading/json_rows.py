@@ -1,23 +1,31 @@
 """JSON Lines and JSON: pyarrow reads blocks of plain text columns, Python reads the others and names the bad row."""
 
-import io
 import json
 import math
+import re
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.json
 
 from llm_studio.data.reading.encoding import TextFile
 from llm_studio.data.reading.progress import Progress
+from llm_studio.data.reading.rejects import RejectedRow, Rejects
 from llm_studio.data.reading.sink import TableWriter
 from llm_studio.data.types import ColumnKind
 from llm_studio.errors import UserError
 
 BLOCK_BYTES = 4 * 2**20
+FIRST_BLOCK_BYTES = 64 * 2**10
+"""The first block tells the columns and goes through Python, so it is small."""
+LARGEST_PLAIN_BYTES = 2**30
+PARSERS = 2
+BLOCKS_AHEAD = 4
 BLOCK_ROWS = 2048
+HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 WORDS = {"list": "a list", "str": "text", "int": "a number", "SpelledFloat": "a number", "bool": "true or false"}
 WORDS |= {"NoneType": "null", "dict": "an object"}
 
@@ -53,14 +61,22 @@ def constant(word: str) -> float | None:
     return None if word == "NaN" else SpelledFloat(word)
 
 
-DECODER = json.JSONDecoder(object_pairs_hook=pairs, parse_float=SpelledFloat, parse_constant=constant)
+def integer(text: str) -> float:
+    """A whole number; what `int` would spell otherwise, or refuses for its length, keeps its text."""
+    return SpelledFloat(text) if text == "-0" or len(text) > 4000 else int(text)
+
+
+DECODER = json.JSONDecoder(
+    object_pairs_hook=pairs, parse_float=SpelledFloat, parse_int=integer, parse_constant=constant
+)
 
 
 @dataclass
 class Place:
-    """Where in the file we are: for error texts."""
+    """Where in the file we are, and where rows go that do not fit."""
 
     file: str
+    rejects: Rejects
     row: int = 0
     line: int = 0
 
@@ -70,110 +86,168 @@ class Place:
         text += f" (line {self.line:,})" if self.line else ""
         return text + (f", column “{column}”" if column else "")
 
+    def reject(self, reason: str, text: str, what: str, fix: str, column: str = "") -> None:
+        """Leaves this row out; `what` and `fix` are for the case that the file is refused because of it."""
+        error = UserError(what, where=self.at(column), fix=fix)
+        self.rejects.add(RejectedRow(self.row, column, reason), text, error)
 
-def read_lines(text: TextFile, name: str, writer: TableWriter, progress: Progress) -> tuple[str, ...]:
-    """JSON Lines: one object per line; blank lines are passed over.
+
+def read_lines(text: TextFile, name: str, writer: TableWriter, rejects: Rejects, progress: Progress) -> tuple[str, ...]:
+    """JSON Lines: one object per line; blank lines are passed over, other lines that are no object are left out.
 
     Raises:
-        UserError: a line that is not an object, with row, line and reason; no rows.
+        UserError: hardly a line that is an object, with row, line and reason; no rows.
     """
-    place = Place(name)
-    plain = True
-    with text.path.open("rb") as file:
-        file.seek(text.start)
-        while block := file.read(BLOCK_BYTES):
-            block += file.readline()
-            done = read_plain_block(block, writer) if plain and writer.names else None
-            if done is None:
-                write_objects(parse_lines(block, place), writer, place)
-                plain = writer.plain_text
-            else:
-                place.row, place.line = place.row + done, place.line + block.count(b"\n")
-            progress.at(file.tell(), writer.row_count)
-    if writer.row_count == 0:
+    place = Place(name, rejects)
+    before = writer.row_count
+    for block, at, table in parsed_blocks(text, writer):
+        if table is None:
+            write_objects(parse_lines(block, place), writer)
+        else:
+            writer.write(table, {column: kinds_of(table, column) for column in table.column_names})
+            place.row, place.line = place.row + table.num_rows, place.line + table.num_rows
+        progress.at(at, writer.row_count)
+    rejects.end(writer.row_count - before)
+    if writer.row_count == before:
         raise UserError(f"{name} holds no rows.", where=name, fix="Put one JSON object on each line.")
     return ()
 
 
-def read_plain_block(block: bytes, writer: TableWriter) -> int | None:
-    """Reads a block whose columns are all known and text; None when it is not such a block."""
-    schema = pa.schema([(column, pa.string()) for column in writer.names])
+def parsed_blocks(text: TextFile, writer: TableWriter) -> Iterator[tuple[bytes, int, pa.Table | None]]:
+    """Blocks of whole lines, where each ends, and their rows if the block is plain; some are parsed ahead."""
+    with text.path.open("rb") as file, ThreadPoolExecutor(PARSERS) as pool:
+        file.seek(text.start)
+        waiting: deque[tuple[bytes, int, Future[pa.Table | None] | None]] = deque()
+        ended = False
+        while waiting or not ended:
+            while not ended and len(waiting) < (BLOCKS_AHEAD if writer.names else 1):
+                block = file.read(BLOCK_BYTES if writer.names else FIRST_BLOCK_BYTES)
+                ended = not block
+                if block:
+                    block += file.readline()
+                    plain = writer.names and writer.plain_text and len(block) < LARGEST_PLAIN_BYTES
+                    future = pool.submit(parse_plain_block, block, writer.names) if plain else None
+                    waiting.append((block, file.tell(), future))
+            if waiting:
+                block, at, future = waiting.popleft()
+                yield block, at, None if future is None else future.result()
+
+
+def parse_plain_block(block: bytes, names: tuple[str, ...]) -> pa.Table | None:
+    """Reads a block of one object a line whose columns are all known and text; None when it is not such a block."""
+    schema = pa.schema([(column, pa.string()) for column in names])
     try:
         table = pyarrow.json.read_json(
-            io.BytesIO(block),
+            pa.BufferReader(block),
             read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
             parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
         )
         table.validate(full=True)
     except (pa.ArrowException, OSError):
         return None
-    writer.write(table, {column: {"text"} for column in writer.names})
-    return int(table.num_rows)
+    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    return table if table.num_rows == lines else None
 
 
-def parse_lines(block: bytes, place: Place) -> Iterator[object]:
-    """The value of every line."""
+def kinds_of(table: pa.Table, column: str) -> set[ColumnKind]:
+    """The kinds in a column of a plain block: text, or nothing but missing values."""
+    return {"text"} if table.column(column).null_count < table.num_rows else set()
+
+
+def parse_lines(block: bytes, place: Place) -> Iterator[dict[str, object]]:
+    """The object of every line that holds one."""
     for raw in block.split(b"\n"):
         place.line += 1
         line = raw.decode("utf-8").strip(" \t\r\n")
         if line:
             place.row += 1
+            value: object
             try:
                 value, end = DECODER.raw_decode(line)
+                if end != len(line):
+                    raise json.JSONDecodeError("Extra data", line, end)
+            except RepeatedNameError as error:
+                value = error
             except (ValueError, RecursionError) as error:
-                refuse_line(place, line, error)
-            if end != len(line):
-                refuse_line(place, line, json.JSONDecodeError("Extra data", line, end))
-            yield value
+                reject_line(place, line, error)
+                continue
+            if (row := fitting(value, line, place)) is not None:
+                yield row
     if block.endswith(b"\n"):
         place.line -= 1
 
 
-def refuse_line(place: Place, line: str, error: Exception) -> NoReturn:
+def reject_line(place: Place, line: str, error: Exception) -> None:
     """A line that is not JSON."""
     said = f"{error.msg}, character {error.pos + 1:,}" if isinstance(error, json.JSONDecodeError) else str(error)
     start = line[:60] + ("..." if len(line) > 60 else "")
-    raise UserError(
+    place.reject(
+        f"not valid JSON: {said}",
+        line,
         f"Row {place.row:,} is not valid JSON: {said}. The line begins with: {start}",
-        where=place.at(),
-        fix="Each line must be one complete JSON object. Mend this line, or write the file anew with a JSON library.",
-    ) from None
+        "Each line must be one complete JSON object. Mend this line, or write the file anew with a JSON library.",
+    )
 
 
-def write_objects(values: Iterator[object], writer: TableWriter, place: Place) -> None:
+def fitting(value: object, text: str, place: Place) -> dict[str, object] | None:
+    """The row, or None when it was rejected: no object, a name twice, half a character (`text` is its source)."""
+    if isinstance(value, RepeatedNameError):
+        place.reject(str(value), text, f"Row {place.row:,} cannot be read: {value}.", "Mend this row.")
+    elif not isinstance(value, dict):
+        found = WORDS.get(type(value).__name__, "a value")
+        place.reject(
+            f"{found}, not an object with named columns",
+            text,
+            f"Row {place.row:,} is {found}, not an object with named columns.",
+            'Write each row as an object, for example {"question": "...", "answer": "..."}.',
+        )
+    elif HALF_CHARACTER.search(text) and (half := half_character(value)):
+        name, found = half
+        place.reject(
+            f"half a character: {found}",
+            text,
+            f"The text in row {place.row:,}, column “{name}”, holds half a character: {found}.",
+            "The text was cut in the middle of a character such as an emoji. Remove the rest of it.",
+            name,
+        )
+    else:
+        return value
+    return None
+
+
+def half_character(row: dict[str, object]) -> tuple[str, str] | None:
+    """Column and place of a lone surrogate, as \\ud83d without its other half: no encoding can store it."""
+    for name, value in row.items():
+        for text in (name, text_of(value, set()) or ""):
+            try:
+                text.encode("utf-8")
+            except UnicodeEncodeError as error:
+                half = f"\\u{ord(error.object[error.start]):04x} alone, at character {error.start + 1:,}"
+                return name.encode("utf-8", "backslashreplace").decode(), half
+    return None
+
+
+def write_objects(objects: Iterator[dict[str, object]], writer: TableWriter) -> None:
     """Writes rows in blocks; every value becomes text or missing."""
     rows: list[dict[str, object]] = []
-    for value in values:
-        if not isinstance(value, dict):
-            raise UserError(
-                f"Row {place.row:,} is {WORDS.get(type(value).__name__, 'a value')}, not an object with named columns.",
-                where=place.at(),
-                fix='Write each row as an object, for example {"question": "...", "answer": "..."}.',
-            )
-        rows.append(value)
+    for row in objects:
+        rows.append(row)
         if len(rows) >= BLOCK_ROWS:
-            write_block(rows, writer, place)
+            write_block(rows, writer)
             rows = []
     if rows:
-        write_block(rows, writer, place)
+        write_block(rows, writer)
 
 
-def write_block(rows: list[dict[str, object]], writer: TableWriter, place: Place) -> None:
+def write_block(rows: list[dict[str, object]], writer: TableWriter) -> None:
     """One block of objects as text columns."""
     names = dict.fromkeys(writer.names)
     for row in rows:
         names.update(dict.fromkeys(row))
-    kinds: dict[str, set[ColumnKind]] = {name: set() for name in names}
-    columns: dict[str, pa.Array] = {}
-    for name in names:
-        texts = [text_of(row.get(name), kinds[name]) for row in rows]
-        try:
-            columns[name] = pa.array(texts, pa.string())
-            name.encode("utf-8")
-        except UnicodeEncodeError:
-            refuse_surrogate(texts, name, place, len(rows))
     if not names:
-        raise UserError("A row is an empty object: it has no columns.", where=place.at(), fix="Name the columns.")
+        raise UserError("A row is an empty object: it has no columns.", where="the first rows", fix="Name the columns.")
+    kinds: dict[str, set[ColumnKind]] = {name: set() for name in names}
+    columns = {name: pa.array([text_of(row.get(name), kinds[name]) for row in rows], pa.string()) for name in names}
     writer.write(pa.table(columns), kinds)
 
 
@@ -197,20 +271,3 @@ def text_of(value: object, kinds: set[ColumnKind]) -> str | None:
         return None
     kinds.add("list")
     return json.dumps(value, ensure_ascii=False)
-
-
-def refuse_surrogate(texts: list[str | None], name: str, place: Place, count: int) -> NoReturn:
-    """Half a character, as \\ud83d alone: no encoding can store it."""
-    for index, text in enumerate(texts):
-        try:
-            (text or "").encode("utf-8")
-        except UnicodeEncodeError as error:
-            row = place.row - count + index + 1
-            half = f"\\u{ord(error.object[error.start]):04x}"
-            raise UserError(
-                f"The text in row {row:,}, column “{name}”, holds half a character: {half} alone, "
-                f"at character {error.start + 1:,}.",
-                where=f"{place.file}, row {row:,}, column “{name}”",
-                fix="The text was cut in the middle of a character such as an emoji. Remove the rest of it.",
-            ) from None
-    raise UserError(f"The column name {name!r} holds half a character.", where=place.file, fix="Rename the column.")

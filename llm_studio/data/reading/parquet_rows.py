@@ -11,51 +11,85 @@ import pyarrow.parquet as pq
 
 from llm_studio.data.reading.delimited import refuse_doubles
 from llm_studio.data.reading.progress import Progress
+from llm_studio.data.reading.rejects import RAW_CHARACTERS, RejectedRow, Rejects
 from llm_studio.data.reading.sink import TableWriter
 from llm_studio.data.types import ColumnKind
 from llm_studio.errors import UserError
 
 BATCH_ROWS = 1024
+BYTES = (
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)
+"""Types whose values are bytes that ought to be UTF-8."""
 MAGIC = b"PAR1"
 
 
-def read(path: Path, name: str, writer: TableWriter, progress: Progress) -> tuple[str, ...]:
-    """Writes all rows as text; returns notes.
+def read(path: Path, name: str, writer: TableWriter, rejects: Rejects, progress: Progress) -> tuple[str, ...]:
+    """Writes all rows as text; returns notes. Rows with text that is not UTF-8 are left out.
 
     Raises:
-        UserError: a truncated or damaged file, no rows, a column name used twice, binary data, text that is not UTF-8.
+        UserError: a truncated or damaged file, no rows, a column name used twice, hardly a row of valid text.
     """
+    rows = 0
     try:
         with pq.ParquetFile(path) as file:
             refuse_doubles(list(file.schema_arrow.names), name)
-            total = max(file.metadata.num_rows, 1)
+            total, size = max(file.metadata.num_rows, 1), path.stat().st_size
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                write_batch(batch, name, writer)
-                progress.at(int(progress.total_bytes * writer.row_count / total), writer.row_count)
+                write_batch(batch, rows, name, writer, rejects)
+                rows += batch.num_rows
+                progress.at(int(size * rows / total), rows)
     except (pa.ArrowException, OSError) as error:
-        raise damaged(path, name, writer.row_count, str(error)) from None
-    if writer.row_count == 0:
+        raise damaged(path, name, rows, str(error)) from None
+    rejects.end(rows - rejects.in_file)
+    if rows == 0:
         raise UserError(f"{name} holds no rows.", where=name, fix="Choose a file with at least two rows.")
     return ()
 
 
-def write_batch(batch: pa.RecordBatch, name: str, writer: TableWriter) -> None:
-    """Converts and writes one block."""
+def write_batch(batch: pa.RecordBatch, first_row: int, file: str, writer: TableWriter, rejects: Rejects) -> None:
+    """Converts and writes one block; `first_row` rows of the file came before it."""
     columns: dict[str, pa.Array] = {}
     kinds: dict[str, set[ColumnKind]] = {}
+    unfit: dict[int, tuple[str, bytes, str]] = {}
     for column, values in zip(batch.schema.names, batch.columns, strict=True):
-        columns[column], kind = as_text(values, column, name, writer.row_count)
+        columns[column], kind = as_text(values)
+        columns[column] = checked_text(columns[column], column, unfit)
         kinds[column] = {kind} if values.null_count < len(values) else set()
-    writer.write(pa.table(columns), kinds)
+    table = pa.table(columns)
+    for index, (column, value, reason) in sorted(unfit.items()):
+        row = first_row + index + 1
+        error = UserError(
+            f"The value of column “{column}” in row {row:,} is not text: {reason}.",
+            where=f"{file}, row {row:,}, column “{column}”",
+            fix="Leave out columns with binary data, or save the text as UTF-8.",
+        )
+        rejected = RejectedRow(row, column, f"not text: {reason}")
+        rejects.add(rejected, value[:RAW_CHARACTERS].decode("utf-8", "backslashreplace"), error)
+    if unfit:
+        table = table.take([index for index in range(table.num_rows) if index not in unfit])
+    if table.num_rows:
+        writer.write(table, kinds)
 
 
-def as_text(values: pa.Array, column: str, file: str, first_row: int) -> tuple[pa.Array, ColumnKind]:
-    """A column as text, and what kind of values it held."""
+def as_text(values: pa.Array) -> tuple[pa.Array, ColumnKind]:
+    """A column as text (not yet checked to be UTF-8), and what kind of values it held."""
     kind = values.type
     if pa.types.is_dictionary(kind):
-        return as_text(values.cast(kind.value_type), column, file, first_row)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return checked_text(values, column, file, first_row), "text"
+        return as_text(values.cast(kind.value_type))
+    if pa.types.is_run_end_encoded(kind):
+        return as_text(pc.run_end_decode(values))
+    if pa.types.is_string(kind):
+        return values, "text"
+    if any(is_kind(kind) for is_kind in BYTES):
+        return values.cast(pa.binary()).view(pa.string()), "text"
+    if pa.types.is_float16(kind):
+        values = values.cast(pa.float32())
     if pa.types.is_floating(kind):
         not_nan = pc.if_else(pc.is_nan(values), None, values)
         return not_nan.cast(pa.string()), "number"
@@ -70,29 +104,23 @@ def as_text(values: pa.Array, column: str, file: str, first_row: int) -> tuple[p
         return pa.array(texts, pa.string()), "list"
     if pa.types.is_null(kind):
         return pa.nulls(len(values), pa.string()), "empty"
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        return checked_text(values, column, file, first_row), "text"
     return values.cast(pa.string()), "text"
 
 
-def checked_text(values: pa.Array, column: str, file: str, first_row: int) -> pa.Array:
-    """The text, if it is UTF-8: Parquet does not promise that."""
+def checked_text(values: pa.Array, column: str, unfit: dict[int, tuple[str, bytes, str]]) -> pa.Array:
+    """The text, with empty text where it is not UTF-8 (the files do not promise that); such rows join `unfit`."""
     try:
-        text = values.cast(pa.binary()).cast(pa.string()) if not pa.types.is_string(values.type) else values
-        text.validate(full=True)
+        values.validate(full=True)
+        return values
     except pa.ArrowInvalid:
-        for index, value in enumerate(values.cast(pa.binary())):
+        texts: list[str | None] = []
+        for index, value in enumerate(values.view(pa.binary()).to_pylist()):
             try:
-                (value.as_py() or b"").decode("utf-8")
+                texts.append(None if value is None else value.decode("utf-8"))
             except UnicodeDecodeError as error:
-                row = first_row + index + 1
-                raise UserError(
-                    f"The value of column “{column}” in row {row:,} is not text: {error.reason}.",
-                    where=f"{file}, row {row:,}, column “{column}”",
-                    fix="Leave out columns with binary data, or save the text as UTF-8.",
-                ) from None
-        raise
-    return text
+                texts.append("")
+                unfit.setdefault(index, (column, value, error.reason))
+        return pa.array(texts, pa.string())
 
 
 def to_json(value: object, kind: pa.DataType) -> str:

@@ -1,6 +1,9 @@
 """Writes blocks of text columns to one Parquet file and counts kinds, missing and empty values, and a hash."""
 
 import hashlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -14,6 +17,7 @@ from llm_studio.data.types import Column, ColumnKind
 
 GROUP_ROWS = 4096
 GROUP_BYTES = 16 * 2**20
+GROUPS_AHEAD = 2
 EXAMPLES = 3
 EXAMPLE_CHARACTERS = 200
 NUMBER = r"^\s*[-+]?(\d+([.,]\d+)*|\.\d+)([eE][-+]?\d+)?\s*$"
@@ -87,8 +91,9 @@ class TableFacts:
 class TableWriter:
     """Takes blocks of text columns; a column that turns up late is missing in the rows before.
 
-    Rows wait until a row group is full, so that memory stays bounded by GROUP_BYTES and one block. A Parquet file
-    cannot grow columns, so a new column starts a new part; `close` joins the parts.
+    Rows wait until a row group is full, then a thread compresses and writes it while the next rows are read; memory
+    stays bounded by one block and GROUPS_AHEAD + 1 groups of GROUP_BYTES. A Parquet file cannot grow columns, so a new
+    column starts a new part; `close` joins the parts. `close` or `discard` must be called: both end the thread.
     """
 
     def __init__(self, target: Path) -> None:
@@ -100,6 +105,8 @@ class TableWriter:
         self._waiting_bytes = 0
         self._parts: list[Path] = []
         self._writer: pq.ParquetWriter | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="table-writer")
+        self._writing: deque[Future[None]] = deque()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -148,9 +155,13 @@ class TableWriter:
             part = self.target.with_name(f"{self.target.name}.part{len(self._parts)}")
             self._parts.append(part)
             self._writer = pq.ParquetWriter(part, table.schema, compression="zstd", compression_level=1)
-        self._writer.write_table(table, row_group_size=GROUP_ROWS)
+        if len(self._writing) >= GROUPS_AHEAD:
+            self._writing.popleft().result()
+        self._writing.append(self._thread.submit(self._writer.write_table, table, row_group_size=GROUP_ROWS))
 
     def _end_part(self) -> None:
+        while self._writing:
+            self._writing.popleft().result()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -159,6 +170,7 @@ class TableWriter:
         """Writes what waits and puts the file in its place."""
         self._flush()
         self._end_part()
+        self._thread.shutdown()
         if len(self._parts) == 1:
             self._parts[0].replace(self.target)
         elif self._parts:
@@ -190,6 +202,10 @@ class TableWriter:
     def discard(self) -> None:
         """Ends without a file."""
         self._waiting = []
-        self._end_part()
+        self._thread.shutdown(cancel_futures=True)
+        self._writing.clear()
+        # What made the reading fail, say a full disk, also keeps the footer from being written; the file goes anyway.
+        with suppress(OSError, pa.ArrowException):
+            self._end_part()
         for part in (*self._parts, self.target):
             part.unlink(missing_ok=True)

@@ -1,8 +1,6 @@
 """The conversations of one part of a data set, as the model gets them, and their download."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from llm_studio.actions import datasets as actions
 from llm_studio.actions.datasets import DatasetView
@@ -82,16 +80,8 @@ def download_part(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
     part: Part = next((name for name in PARTS if name == event.argument), "train")
     path = browse_folder(ctx.home, args[0]) / f"{part}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_rows(view, part, path)
+    actions.write_part(view.dataset, part, path)
     return download(path, f"{view.record.name} {part}.jsonl")
-
-
-def write_rows(view: DatasetView, part: Part, path: Path) -> None:
-    """One JSON object per row: the values as the file held them, and "row", counted from 1."""
-    rows = view.dataset.split.rows(part)
-    with path.open("w", encoding="utf-8") as file:
-        for row, cells in view.dataset.table_of(part).take(rows):
-            file.write(json.dumps({**cells, "row": row + 1}, ensure_ascii=False) + "\n")
 
 
 ACTIONS = {"download_part": download_part}

@@ -74,7 +74,7 @@ def cards(data: Data) -> list[Card]:
     elif data.kind == "local":
         found.append(build.form("main", "server_card", server_items(data)))
     else:
-        found.append(build.form("main", f"{data.kind}_card", form_items(FETCHED[data.kind], data)))
+        found.append(build.form("main", "source_form", form_items(FETCHED[data.kind], data)))
     if data.unfinished:
         found.append(build.form("side", "unfinished_card", unfinished_items(data.unfinished)))
     if data.kind == FIRST:
