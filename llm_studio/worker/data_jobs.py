@@ -15,6 +15,7 @@ Run = Callable[[Home, Store, JobRecord, Report], dict[str, Any]]
 KINDS: dict[str, str] = {
     "import_read": "llm_studio.data.jobs:import_read",
     "dataset_statistics": "llm_studio.data.jobs:dataset_statistics",
+    "dataset_health": "llm_studio.data.health.job:run",
     "export": "llm_studio.modeling.export:run",
 }
 
