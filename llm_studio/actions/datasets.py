@@ -12,13 +12,10 @@ from llm_studio.actions.finishing import (
     UPDATE,
     free_name,
     make_dataset,
-    names,
     newest_job,
     start_counting,
     start_finish,
-    start_update,
     unused_name,
-    update_settings,
     used_by,
 )
 from llm_studio.actions.imports import (
@@ -37,6 +34,7 @@ from llm_studio.actions.imports import (
     start_merge,
     validation_job,
 )
+from llm_studio.actions.updating import names, start_update, update_settings
 from llm_studio.data import Dataset, open_dataset
 from llm_studio.data import statistics as figures
 from llm_studio.data.browse import browse_folder

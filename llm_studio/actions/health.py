@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from llm_studio.actions.finishing import UPDATE, check_idle, newest_job, start_health
+from llm_studio.actions.finishing import UPDATE, newest_job, start_health
+from llm_studio.actions.updating import check_idle
 from llm_studio.data import Dataset
 from llm_studio.data.health.report import Report, load
 from llm_studio.data.recipe import Recipe, recipe_step_for

@@ -16,11 +16,12 @@ KINDS: dict[str, str] = {
     "import_read": "llm_studio.data.jobs:import_read",
     "import_merge": "llm_studio.data.merging:run",
     "import_finish": "llm_studio.actions.finishing:run_finish",
-    "dataset_update": "llm_studio.actions.finishing:run_update",
+    "dataset_update": "llm_studio.actions.updating:run_update",
     "dataset_search": "llm_studio.data.browse:run_search",
     "dataset_order": "llm_studio.data.browse:run_order",
     "dataset_statistics": "llm_studio.data.jobs:dataset_statistics",
     "dataset_tokens": "llm_studio.modeling.token_job:run",
+    "dataset_health": "llm_studio.data.health.job:run",
     "export": "llm_studio.modeling.export:run",
 }
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from llm_studio.actions import datasets as actions
-from llm_studio.actions.finishing import run_finish, run_update
+from llm_studio.actions.finishing import run_finish
+from llm_studio.actions.updating import run_update
 from llm_studio.config import DatasetSettings
 from llm_studio.data import open_dataset
 from llm_studio.data.jobs import dataset_statistics, import_read

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import llm_studio.catalog
+from llm_studio.catalog.checks import CHECKS
 from llm_studio.catalog.connectors import CONNECTORS
 from llm_studio.catalog.formats import FORMATS
 from llm_studio.catalog.losses import LOSSES
@@ -21,6 +22,7 @@ from llm_studio.config import settings_by_path
 from llm_studio.problem_types import PROBLEM_TYPES as DECLARED_TYPES
 
 FAMILIES: dict[str, tuple[Any, ...]] = {
+    "checks": CHECKS,
     "connectors": CONNECTORS,
     "formats": FORMATS,
     "losses": LOSSES,

@@ -12,6 +12,7 @@ from llm_studio.ui.page import Card, Context, Crumb, Event, Page
 from llm_studio.ui.pages import (
     dataset_columns,
     dataset_conversations,
+    dataset_health,
     dataset_rows,
     dataset_sees,
     dataset_statistics,
@@ -23,6 +24,7 @@ TABS: tuple[tuple[str, str, Any], ...] = (
     ("rows", "Rows", dataset_rows),
     ("conversations", "Conversations", dataset_conversations),
     ("statistics", "Statistics", dataset_statistics),
+    ("health", "Health", dataset_health),
     ("sees", "What the model sees", dataset_sees),
     ("columns", "Columns and split", dataset_columns),
     ("used-by", "Used by", dataset_used_by),
