@@ -18,6 +18,7 @@ from llm_studio.actions.finishing import (
     unused_name,
     used_by,
 )
+from llm_studio.actions.health import Health, health_of
 from llm_studio.actions.imports import (
     ImportDraft,
     add_validation,
@@ -93,6 +94,7 @@ class DatasetView:
     updating: JobRecord | None
     experiments: tuple[ExperimentRecord, ...]
     leave_out: bool
+    health: Health
 
 
 def show(store: Store, dataset_id: str) -> DatasetView:
@@ -112,6 +114,7 @@ def show(store: Store, dataset_id: str) -> DatasetView:
         updating=newest_job(store, UPDATE, dataset_id),
         experiments=used_by(store, dataset_id),
         leave_out=dataset.leave_out,
+        health=health_of(store, dataset),
     )
 
 

@@ -1,11 +1,13 @@
 """The health of a data set: its report, made by a job, and fixes that are recorded as steps and can be undone."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from llm_studio.actions.finishing import UPDATE, newest_job, start_health
 from llm_studio.actions.updating import check_idle
 from llm_studio.data import Dataset
-from llm_studio.data.health.report import Report, load
+from llm_studio.data.health.report import HEALTH, Report, load
 from llm_studio.data.recipe import Recipe, recipe_step_for
 from llm_studio.errors import UserError
 from llm_studio.store import JobRecord, Store
@@ -30,9 +32,23 @@ class Health:
 
 def health_of(store: Store, dataset: Dataset) -> Health:
     """What is known of the health of a data set; starts nothing."""
-    report = load(dataset.folder)
+    report = report_of(dataset.folder)
     job = newest_job(store, KIND, dataset.folder.name)
     return Health(report, job, report is not None and report.is_stale(dataset))
+
+
+def report_of(folder: Path) -> Report | None:
+    """The newest report; a page asks for it at every refresh, so it is read again only when it was written anew."""
+    try:
+        return kept_report(folder, (folder / HEALTH).stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=16)
+def kept_report(folder: Path, _written: int) -> Report | None:
+    """The report as it was written at this time."""
+    return load(folder)
 
 
 def examine(store: Store, dataset_id: str) -> JobRecord:
@@ -48,7 +64,7 @@ def start_fix(store: Store, dataset_id: str, dataset: Dataset, name: str) -> Job
         UserError: there is no such finding (any more), no step cures it, or an experiment uses the data set now.
     """
     check_free(store, dataset_id)
-    report = load(dataset.folder)
+    report = report_of(dataset.folder)
     finding = next((one for one in report.findings if one.name == name), None) if report else None
     if report is None or finding is None or report.is_stale(dataset):
         raise UserError(

@@ -68,7 +68,7 @@ def head(view: DatasetView, tab: str) -> list[Card]:
         ("To learn from", words.count(record.train_rows), ""),
         ("Validation", words.count(record.validation_rows), own_or_share(view)),
         ("Tokens", words.short_count(tokens), "of the text, starter tokenizer" if tokens else "not counted yet"),
-        ("Used by", words.plural(len(view.experiments), "experiment"), ""),
+        findings_tile(view),
     ]
     subtitle = f"{record.source} · imported {words.ago(record.created_at)}"
     return [
@@ -78,6 +78,17 @@ def head(view: DatasetView, tab: str) -> list[Card]:
         build.stats("figures", tiles),
         build.tabs("sections", [(label, f"{address}/{name}") for name, label, _ in TABS], f"{address}/{tab}"),
     ]
+
+
+def findings_tile(view: DatasetView) -> tuple[str, str, str]:
+    """How many findings the health report has."""
+    report = view.health.report
+    if report is None:
+        return ("Findings", "–", "not examined yet")
+    if view.health.stale:
+        return ("Findings", words.count(len(report.findings)), "before the last change")
+    grave = sum(one.severity == "stops" for one in report.findings)
+    return ("Findings", words.count(len(report.findings)), f"{grave} stop a start" if grave else "see Health")
 
 
 def own_or_share(view: DatasetView) -> str:

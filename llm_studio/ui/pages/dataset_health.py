@@ -46,7 +46,7 @@ class Body:
 
 def load(ctx: Context, view: DatasetView) -> Body:
     """The report and the recipe; a report that is missing or stale is asked for."""
-    found = verbs.health_of(ctx.store, view.dataset)
+    found = view.health
     idle = found.job is None or not (is_active(found.job) or found.job.status in ("failed", "cancelled"))
     if (found.report is None or found.stale) and idle and not is_active(view.updating):
         verbs.examine(ctx.store, view.record.id)
@@ -104,7 +104,7 @@ def finding_card(finding: Finding, *, locked: bool, busy: str) -> Card:
     bar = build.finding_bar(
         LEVELS[finding.severity],
         finding.what,
-        where=f"{PARTS[finding.part]}, {words.percent(finding.share)} of them",
+        where=PARTS[finding.part],
         fix=finding.fix,
         name=f"finding_{finding.name}",
     )
@@ -148,7 +148,9 @@ def step_items(steps: tuple[Step, ...], *, locked: bool) -> list[Any]:
 def passed_items(report: Report) -> list[Any]:
     """The checks that found nothing."""
     passed = [one for one in report.checks if not one.findings]
-    lines = "".join(f"<li><b>{text.markup(one.title)}</b> {text.markup(one.words)}</li>" for one in passed)
+    lines = "".join(
+        f"<li><b>{text.markup(one.title)}</b> {text.markup(one.words.removeprefix('Passed: '))}</li>" for one in passed
+    )
     hint = "What was looked for and not found."
     return [build.heading("Passed", hint=hint), ui.markup(name="passed", content=f'<ul class="ls-passed">{lines}</ul>')]
 

@@ -5,8 +5,10 @@ import psutil
 from llm_studio.actions import experiments as actions
 from llm_studio.actions.datasets import is_active
 from llm_studio.actions.devices import choose_device, devices
+from llm_studio.actions.health import health_of
 from llm_studio.actions.seeing import Seen, count_lengths
 from llm_studio.config import BackboneFacts, Estimate, ExperimentConfig, Finding, check, estimate, flatten, to_yaml
+from llm_studio.data import open_dataset
 from llm_studio.data.connectors.local import allowed_folders
 from llm_studio.data.statistics import load as load_statistics
 from llm_studio.errors import UserError
@@ -14,7 +16,7 @@ from llm_studio.modeling.backbones import list_backbones
 from llm_studio.store import DatasetRecord
 from llm_studio.ui import form, words
 from llm_studio.ui.page import Context, Crumb, Event, Outcome, Page, close, download, go, stay
-from llm_studio.ui.pages import new_lengths, new_state, new_yaml
+from llm_studio.ui.pages import new_health, new_lengths, new_state, new_yaml
 from llm_studio.ui.pages.new_backbone import LOOKUPS, Looked
 from llm_studio.ui.pages.new_cards import cards
 from llm_studio.ui.pages.new_data import Data
@@ -45,6 +47,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
             device=device,
             context_length=facts.context_length if facts else None,
         )
+        findings += new_health.findings(health_of(ctx.store, open_dataset(ctx.home.dataset(dataset.id))))
     else:
         what = "The data set of this address is gone." if args else "No data set is chosen."
         findings += (Finding("error", "dataset_id", what, "Choose a data set."),)
