@@ -22,7 +22,7 @@ from llm_studio.data.health.watching import (
 FEWEST_LETTERS = 40
 """The language of a shorter text is a guess (20 letters suffice where nearly every sign is a word of its own)."""
 HEAD = 300
-SURE = 0.99
+SURE = 0.95
 NAMES = {
     "ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German",
     "el": "Greek", "en": "English", "es": "Spanish", "et": "Estonian", "fa": "Persian", "fi": "Finnish", "fr": "French",

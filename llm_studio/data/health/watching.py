@@ -84,7 +84,7 @@ class Seen:
     @cached_property
     def context_key(self) -> int:
         """Equal for the same messages (system text included) before the first answer."""
-        return key(f"{one.role}:{one.content}" for one in self.before)
+        return key(text for one in self.before for text in (one.role, one.content))
 
     @cached_property
     def prompt_key(self) -> int:
@@ -94,7 +94,7 @@ class Seen:
     @cached_property
     def conversation_key(self) -> int:
         """Equal for conversations that differ in case and white space only."""
-        return key(f"{one.role}:{one.content}" for one in self.messages)
+        return key(text for one in self.messages for text in (one.role, one.content))
 
     @cached_property
     def text(self) -> str:
