@@ -79,14 +79,18 @@ def check_file(path: Path, name: str) -> str:
         ) from None
     if not head:
         raise UserError(f"{name} is empty (0 bytes).", where=name, fix="Choose a file that holds rows.")
-    found = by_content(path, name, head)
     suffix = Path(name).suffix.lower()
+    unknown = UserError(
+        f"{name} ends in {suffix}; such files are not read.", where=name, fix=f"Save it as {LIST_OF_FORMATS}."
+    )
+    try:
+        found = by_content(path, name, head)
+    except UserError as error:
+        raise (unknown if suffix and suffix not in EXTENSIONS else error) from None
+    if suffix and suffix not in EXTENSIONS and found in ("", *ARCHIVES):
+        raise unknown
     if found:
         return found
-    if suffix and suffix not in EXTENSIONS:
-        raise UserError(
-            f"{name} ends in {suffix}; such files are not read.", where=name, fix=f"Save it as {LIST_OF_FORMATS}."
-        )
     kind = EXTENSIONS.get(suffix, "")
     if kind in BINARY:
         start = f": it does not begin with {STARTS[kind]}" if kind in STARTS else ", although its name says so"
