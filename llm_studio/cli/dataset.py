@@ -37,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add = verbs.add_parser(
         "import",
-        help="import a CSV, TSV, JSON, JSON Lines or Parquet file",
+        help="import a file or what a source holds: CSV, JSON, Parquet, Arrow, Excel, text, or packed",
         epilog=CREDENTIALS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import browsing, near_duplicates, pages, starter, tokenising
+from tests.benchmarks import browsing, near_duplicates, pages, reading, starter, tokenising
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "starter": starter.run,
     "start": pages.run_start,
     "clicks": pages.run_clicks,
+    "reading": reading.run,
     "rows": browsing.run,
     "tokenising": tokenising.run,
     "near_duplicates": near_duplicates.run,

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from llm_studio.data.reading import EXTENSIONS
+from llm_studio.data.reading.formats import PLAIN_KIND
 from llm_studio.errors import UserError
 
 Splits = dict[str, tuple[str, ...]]
@@ -34,7 +35,8 @@ def is_data(file: str) -> bool:
     """Whether a file holds rows; packed with gzip counts."""
     parts = file.removesuffix(".gz").split("/")
     suffix = "." + parts[-1].rsplit(".", 1)[-1].lower()
-    return suffix in EXTENSIONS and parts[-1] not in NOT_DATA and not any(part.startswith((".", "_")) for part in parts)
+    kind = EXTENSIONS.get(suffix, PLAIN_KIND)  # texts of a repository explain it more often than they are its data
+    return kind != PLAIN_KIND and parts[-1] not in NOT_DATA and not any(part.startswith((".", "_")) for part in parts)
 
 
 def layout_of(files: Sequence[str], readme: str) -> Layout:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from llm_studio.data.reading import EXTENSIONS, LIST_OF_FORMATS
+from llm_studio.data.reading.formats import EXTENSIONS, LIST_OF_FORMATS
 from llm_studio.data.reading.progress import Progress, Report
 from llm_studio.errors import UserError
 

@@ -5,8 +5,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from llm_studio.data.reading import delimited, json_array, json_rows, parquet_rows
+from llm_studio.data.reading import arrow_files, delimited, excel, json_array, json_rows, parquet_rows, plain_text
+from llm_studio.data.reading.archives import Member, listed, unpack
+from llm_studio.data.reading.delimiters import table_delimiter
 from llm_studio.data.reading.encoding import TextFile, as_utf8
+from llm_studio.data.reading.formats import ARCHIVES, EXTENSIONS, check_file
 from llm_studio.data.reading.progress import Progress, Report
 from llm_studio.data.reading.record import Reading
 from llm_studio.data.reading.rejects import Rejects, rejected_path
@@ -15,75 +18,15 @@ from llm_studio.errors import UserError
 
 __all__ = ["EXTENSIONS", "Reading", "check_file", "read_file", "rejected_path"]
 
-EXTENSIONS = {
-    ".csv": "CSV",
-    ".tsv": "TSV",
-    ".tab": "TSV",
-    ".json": "JSON",
-    ".jsonl": "JSON Lines",
-    ".ndjson": "JSON Lines",
-    ".parquet": "Parquet",
-    ".pq": "Parquet",
-}
-MAGIC = {
-    b"PK\x03\x04": "a zip archive or an Excel file",
-    b"\x1f\x8b": "gzip-compressed",
-    b"\x28\xb5\x2f\xfd": "zstd-compressed",
-    b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
-    b"%PDF": "a PDF",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"ARROW1": "an Arrow file",
-    b"SQLite format 3": "an SQLite database",
-}
-LIST_OF_FORMATS = "CSV, TSV, JSON, JSON Lines (.jsonl) or Parquet"
+MEMBER_NOTES = 10
 
 
-def check_file(path: Path, name: str) -> str:
-    """The format by the file's name; looks at the file as far as that is free.
-
-    Raises:
-        UserError: no such file, a folder, an empty file, an extension or a content that is not read.
-    """
-    if path.is_dir():
-        raise UserError(f"{name} is a folder, not a file.", where=name, fix=f"Choose one file: {LIST_OF_FORMATS}.")
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError:
-        raise UserError(f"There is no file {name}.", where=name, fix="Check the path for typing errors.") from None
-    except OSError as error:
-        raise UserError(
-            f"{name} cannot be opened: {error.strerror}.", where=name, fix="Check its permissions."
-        ) from None
-    suffix = Path(name).suffix.lower()
-    if suffix not in EXTENSIONS:
-        ending = f"ends in {suffix}" if suffix else "has no ending"
-        raise UserError(f"{name} {ending}; such files are not read.", where=name, fix=f"Save it as {LIST_OF_FORMATS}.")
-    if not head:
-        raise UserError(f"{name} is empty (0 bytes).", where=name, fix="Choose a file that holds rows.")
-    if head.startswith(parquet_rows.MAGIC):
-        return "Parquet"
-    for magic, what in MAGIC.items():
-        if head.startswith(magic):
-            raise UserError(
-                f"{name} is {what}, although its name ends in {suffix}.",
-                where=name,
-                fix=f"Unpack or open it with its own program and save the table as {LIST_OF_FORMATS}.",
-            )
-    if EXTENSIONS[suffix] == "Parquet":
-        raise UserError(
-            f"{name} is not a Parquet file: it does not begin with PAR1.",
-            where=f"{name}, byte 0",
-            fix="Give the file the ending of its real format (.csv, .json, .jsonl), or get it again.",
-        )
-    return EXTENSIONS[suffix]
-
-
-def read_file(path: Path, name: str, target: Path, report: Report) -> Reading:
+def read_file(path: Path, name: str, target: Path, report: Report, sheet: str = "") -> Reading:
     """Reads `path`, called `name` before the user, into the Parquet file `target`.
 
-    Rows that do not fit are left out, counted and written beside it (`rejected_path`).
+    The data files of an archive are read one after the other as one table. `sheet` names a sheet of a workbook; the
+    first one with rows is read without it. Rows that do not fit are left out, counted and written beside the table
+    (`rejected_path`).
 
     Raises:
         UserError: what is wrong, in which file, row and column, and how to mend it.
@@ -95,7 +38,12 @@ def read_file(path: Path, name: str, target: Path, report: Report) -> Reading:
     writer, rejects = TableWriter(target), Rejects(rejected_path(target))
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="reading-") as scratch:
-            kind, notes = read_one(path, name, kind, Path(scratch), writer, rejects, progress)
+            notes: tuple[str, ...] = ()
+            members = [Member(path, name)]
+            if kind in ARCHIVES:
+                members, notes = unpack(path, name, kind, Path(scratch), progress)
+                progress.unpacked(sum(member.path.stat().st_size for member in members))
+            kinds, more = read_members(members, sheet, Path(scratch), writer, rejects, progress)
             facts = writer.close()
             rejects.close()
     except BaseException as error:
@@ -106,29 +54,95 @@ def read_file(path: Path, name: str, target: Path, report: Report) -> Reading:
         raise
     return Reading(
         name,
-        kind,
+        f"{kinds} in {kind}" if kind in ARCHIVES else kinds,
         size,
         facts.columns,
         facts.row_count,
         facts.rows_sha256,
-        notes,
+        (*more, *notes),
         rejects.count,
         tuple(rejects.examples),
     )
 
 
+def read_members(
+    members: list[Member], sheet: str, scratch: Path, writer: TableWriter, rejects: Rejects, progress: Progress
+) -> tuple[str, tuple[str, ...]]:
+    """Reads files of the same columns one after the other; returns their formats and notes."""
+    kinds: dict[str, None] = {}
+    said: dict[str, list[str]] = {}
+    done = 0
+    for member in members:
+        progress.next_file(done)
+        done += member.path.stat().st_size
+        known = writer.names
+        kind, notes = read_one(member.path, member.name, sheet, scratch, writer, rejects, progress)
+        check_same_columns(known, writer, members[0].name, member.name)
+        kinds[kind] = None
+        for note in notes:
+            said.setdefault(note, []).append(member.name)
+        if len(members) > 1:
+            member.path.unlink()
+    told = [note if len(names) == len(members) else f"{names[0]}: {note}" for note, names in said.items()]
+    if len(told) > MEMBER_NOTES:
+        told = [*told[:MEMBER_NOTES], f"{len(told) - MEMBER_NOTES:,} more notes of this kind on single files."]
+    if len(members) > 1:
+        names = [member.name.split("/", 1)[1] for member in members]
+        told.insert(0, f"{len(members):,} files were read one after the other as one table: {listed(names)}.")
+    return ", ".join(kinds), tuple(told)
+
+
+def check_same_columns(known: tuple[str, ...], writer: TableWriter, first: str, name: str) -> None:
+    """The files of an archive are one table only if they have the same columns.
+
+    Raises:
+        UserError: this file lacks a column of those before it, or brings a new one.
+    """
+    here = writer.names_in_part
+    writer.begin_part()
+    if not known or set(here) == set(known):
+        return
+    new = [column for column in here if column not in known]
+    lacking = [column for column in known if column not in here]
+    raise UserError(
+        f"{name} has other columns than {first}: "
+        + "; ".join(
+            f"{word} {', '.join(f'“{column}”' for column in columns[:5])}"
+            for word, columns in (("it has also", new), ("it lacks", lacking))
+            if columns
+        )
+        + ".",
+        where=name,
+        fix="Pack only files with the same columns, or import one of the files by itself.",
+    )
+
+
 def read_one(
-    path: Path, name: str, kind: str, scratch: Path, writer: TableWriter, rejects: Rejects, progress: Progress
+    path: Path, name: str, sheet: str, scratch: Path, writer: TableWriter, rejects: Rejects, progress: Progress
 ) -> tuple[str, tuple[str, ...]]:
     """Reads one file that is no archive; returns its format and notes."""
+    kind = check_file(path, name)
     rejects.begin(name)
+    if kind in ARCHIVES:
+        raise UserError(
+            f"{name} is another archive ({kind}) inside the archive.",
+            where=name,
+            fix="Unpack the outer archive and import what it holds.",
+        )
+    if sheet and kind != "Excel":
+        raise UserError(f"{name} has no sheets: it is {kind or 'text'}.", where=name, fix="Leave the sheet empty.")
     if kind == "Parquet":
         notes = parquet_rows.read(path, name, writer, rejects, progress)
+    elif kind == "Arrow":
+        notes = arrow_files.read(path, name, writer, rejects, progress)
+    elif kind == "Excel":
+        notes = excel.read(path, name, sheet, writer, rejects, progress)
     else:
         text = as_utf8(path, name, scratch / "text", progress)
         kind, notes = read_text(kind, text, name, writer, rejects, progress)
         notes = (*text.notes, *notes)
-    if EXTENSIONS[Path(name).suffix.lower()] != kind:
+    suffix = Path(name).suffix.lower()
+    if EXTENSIONS.get(suffix) != kind:
         notes = (f"By its content the file is {kind}, so it was read as {kind}.", *notes)
     return kind, notes
 
@@ -136,7 +150,7 @@ def read_one(
 def read_text(
     kind: str, text: TextFile, name: str, writer: TableWriter, rejects: Rejects, progress: Progress
 ) -> tuple[str, tuple[str, ...]]:
-    """Reads CSV, TSV, JSON or JSON Lines; what begins like JSON is JSON, whatever the ending says."""
+    """Reads CSV, TSV, JSON, JSON Lines or plain text; what begins like JSON is JSON, whatever the ending says."""
     first_line, has_more = first_text(text)
     if not first_line:
         raise UserError(
@@ -145,14 +159,27 @@ def read_text(
     if kind in ("CSV", "TSV"):
         if looks_like_json_object(first_line):
             kind = "JSON Lines"
+    elif kind in ("", "plain text"):
+        kind = kind_of_text(first_line, has_more, text, name)
     elif first_line.startswith("["):
         kind = "JSON" if kind == "JSON" or not is_json(first_line) or not has_more else kind
     elif first_line.startswith("{") and kind == "JSON" and has_more and is_json(first_line):
         kind = "JSON Lines"
     elif first_line.startswith("{") and kind == "JSON Lines" and not is_json(first_line) and first_line == "{":
         kind = "JSON"
-    readers = {"JSON": json_array.read, "JSON Lines": json_rows.read_lines}
+    readers = {"JSON": json_array.read, "JSON Lines": json_rows.read_lines, "plain text": plain_text.read}
     return kind, readers.get(kind, delimited.read)(text, name, writer, rejects, progress)
+
+
+def kind_of_text(first_line: str, has_more: bool, text: TextFile, name: str) -> str:
+    """What a text is whose name does not say it: JSON or a table where that is beyond doubt, else prose."""
+    if looks_like_json_object(first_line):
+        return "JSON Lines" if has_more else "JSON"
+    if first_line in ("[", "{") or first_line.startswith(("[{", '{"')):
+        return "JSON"
+    # The bars of a table in Markdown are no delimiters.
+    delimiter = "" if name.lower().endswith(".md") else table_delimiter(text)
+    return "TSV" if delimiter == "\t" else "CSV" if delimiter else "plain text"
 
 
 def first_text(text: TextFile) -> tuple[str, bool]:

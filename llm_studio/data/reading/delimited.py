@@ -8,14 +8,13 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.csv
 
+from llm_studio.data.reading.delimiters import DELIMITERS, sniff_delimiter
 from llm_studio.data.reading.encoding import TextFile
 from llm_studio.data.reading.progress import Progress
 from llm_studio.data.reading.rejects import RejectedRow, Rejects
 from llm_studio.data.reading.sink import TableWriter
 from llm_studio.errors import UserError
 
-DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-SAMPLE_CHARACTERS = 256 * 1024
 BLOCK_BYTES = 4 * 2**20
 LARGEST_ROW_BYTES = 64 * 2**20
 csv.field_size_limit(LARGEST_ROW_BYTES)
@@ -49,33 +48,9 @@ def read(text: TextFile, name: str, writer: TableWriter, rejects: Rejects, progr
             f"{name} holds a header but no rows.", where=name, fix="Choose a file with at least two rows of data."
         )
     if delimiter != ("\t" if name.lower().endswith((".tsv", ".tab")) else ","):
-        notes = (*notes, f"The values are separated by {DELIMITERS[delimiter]}.")
+        sign = DELIMITERS.get(delimiter, f"“{delimiter}”" if delimiter.isprintable() else repr(delimiter))
+        notes = (*notes, f"The values are separated by {sign}.")
     return notes
-
-
-def sniff_delimiter(text: TextFile) -> str:
-    """The delimiter that cuts the first rows into the same number of values, the more the better."""
-    with text.path.open("rb") as file:
-        file.seek(text.start)
-        sample = file.read(SAMPLE_CHARACTERS).decode("utf-8", errors="ignore")
-    best, best_score = ",", 0.0
-    for delimiter in DELIMITERS:
-        widths = Counter[int]()
-        first = 0
-        try:
-            for number, row in enumerate(csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)):
-                if number >= 200:
-                    break
-                if row:
-                    first = first or len(row)
-                    widths[len(row)] += 1
-        except csv.Error:
-            continue
-        if first > 1:
-            score = widths[first] / widths.total() + 0.001 * min(first, 100)
-            if score > best_score:
-                best, best_score = delimiter, score
-    return best
 
 
 def read_header(text: TextFile, name: str, delimiter: str) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
@@ -87,14 +62,20 @@ def read_header(text: TextFile, name: str, delimiter: str) -> tuple[tuple[str, .
         lines = reader.line_num
     if row is None:
         raise UserError(f"{name} is empty.", where=name, fix="Choose a file with a header and rows.")
-    names = [value.strip() for value in row]
+    names, notes = name_columns(row, name)
+    return names, lines, notes
+
+
+def name_columns(header: list[str], file: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names in a header without white space around them, and a note on each column that had to be given one."""
+    names = [value.strip() for value in header]
     notes: tuple[str, ...] = ()
-    unnamed = [index for index, value in enumerate(names) if not value]
-    for index in unnamed:
-        names[index] = f"column_{index + 1}"
-        notes = (*notes, f"Column {index + 1} has no name in the header; it is called “column_{index + 1}” here.")
-    refuse_doubles(names, name)
-    return tuple(names), lines, notes
+    for index, value in enumerate(names):
+        if not value:
+            names[index] = f"column_{index + 1}"
+            notes = (*notes, f"Column {index + 1} has no name in the header; it is called “column_{index + 1}” here.")
+    refuse_doubles(names, file)
+    return tuple(names), notes
 
 
 def refuse_doubles(names: list[str], file: str) -> None:
@@ -143,7 +124,7 @@ class Rows:
                     writer.write(pa.Table.from_batches([fresh]))
                     self.written += fresh.num_rows
                     last = fresh.column(fresh.num_columns - 1)[-1].as_py()
-                progress.at(file.tell(), self.written)
+                progress.at(file.tell(), writer.row_count)
         if last and "\n" in last and self.last_rejected < self.written + self.rejected:
             self.refuse_open_quote(last)
 

@@ -26,6 +26,8 @@ BYTES = (
     pa.types.is_fixed_size_binary,
 )
 """Types whose values are bytes that ought to be UTF-8."""
+Unfit = dict[int, tuple[str, bytes, str]]
+"""Place in the block of a row that does not fit, with its column, value and reason."""
 MAGIC = b"PAR1"
 
 
@@ -43,7 +45,7 @@ def read(path: Path, name: str, writer: TableWriter, rejects: Rejects, progress:
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 write_batch(batch, rows, name, writer, rejects)
                 rows += batch.num_rows
-                progress.at(int(size * rows / total), rows)
+                progress.at(int(size * rows / total), writer.row_count)
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, name, rows, str(error)) from None
     rejects.end(rows - rejects.in_file)
@@ -56,10 +58,14 @@ def write_batch(batch: pa.RecordBatch, first_row: int, file: str, writer: TableW
     """Converts and writes one block; `first_row` rows of the file came before it."""
     columns: dict[str, pa.Array] = {}
     kinds: dict[str, set[ColumnKind]] = {}
-    unfit: dict[int, tuple[str, bytes, str]] = {}
+    kind: ColumnKind
+    unfit: Unfit = {}
     for column, values in zip(batch.schema.names, batch.columns, strict=True):
-        columns[column], kind = as_text(values)
-        columns[column] = checked_text(columns[column], column, unfit)
+        if pa.types.is_nested(values.type):
+            columns[column], kind = nested_text(values, column, unfit), "list"
+        else:
+            text, kind = as_text(values)
+            columns[column] = checked_text(text, column, unfit)
         kinds[column] = {kind} if values.null_count < len(values) else set()
     table = pa.table(columns)
     for index, (column, value, reason) in sorted(unfit.items()):
@@ -97,17 +103,30 @@ def as_text(values: pa.Array) -> tuple[pa.Array, ColumnKind]:
         return values.cast(pa.string()), "number"
     if pa.types.is_boolean(kind):
         return values.cast(pa.string()), "boolean"
-    if pa.types.is_nested(kind):
-        texts = [
-            None if value is None else to_json(value, kind) for value in values.to_pylist(maps_as_pydicts="strict")
-        ]
-        return pa.array(texts, pa.string()), "list"
     if pa.types.is_null(kind):
         return pa.nulls(len(values), pa.string()), "empty"
     return values.cast(pa.string()), "text"
 
 
-def checked_text(values: pa.Array, column: str, unfit: dict[int, tuple[str, bytes, str]]) -> pa.Array:
+def nested_text(values: pa.Array, column: str, unfit: Unfit) -> pa.Array:
+    """Lists and structures as JSON; rows that hold bytes that are no text, or a key twice, join `unfit`."""
+    found: list[object] = []
+    try:
+        found = values.to_pylist(maps_as_pydicts="strict")
+    except (UnicodeDecodeError, KeyError):
+        for index, value in enumerate(values):
+            try:
+                found.append(value.as_py(maps_as_pydicts="strict"))
+            except UnicodeDecodeError as error:
+                found.append(None)
+                unfit.setdefault(index, (column, error.object, error.reason))
+            except KeyError:
+                found.append(None)
+                unfit.setdefault(index, (column, str(value).encode(), "a map holds a key twice"))
+    return pa.array([None if value is None else to_json(value) for value in found], pa.string())
+
+
+def checked_text(values: pa.Array, column: str, unfit: Unfit) -> pa.Array:
     """The text, with empty text where it is not UTF-8 (the files do not promise that); such rows join `unfit`."""
     try:
         values.validate(full=True)
@@ -123,7 +142,7 @@ def checked_text(values: pa.Array, column: str, unfit: dict[int, tuple[str, byte
         return pa.array(texts, pa.string())
 
 
-def to_json(value: object, kind: pa.DataType) -> str:
+def to_json(value: object) -> str:
     """JSON of a list or structure; members that the file fills in for every row (null) are dropped from objects."""
     return json.dumps(without_nulls(value), ensure_ascii=False, default=spelled)
 

@@ -17,13 +17,38 @@ class Progress:
         self.report = report
         self._start = time.monotonic()
         self._next = self._start
+        self._bytes_before = 0
+
+    def unpacking(self, unpacked_bytes: int) -> None:
+        """So much is unpacked; how much will come is not known."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + SECONDS_BETWEEN_REPORTS
+            self.report(None, f"Unpacking: {unpacked_bytes / 1e6:,.0f} MB")
+
+    def unpacked(self, total_bytes: int) -> None:
+        """From here on shares are of what was unpacked."""
+        self.total_bytes = max(total_bytes, 1)
+        self._start = time.monotonic()
+
+    def rows(self, rows: int) -> None:
+        """So many rows are done; how many will come is not known."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + SECONDS_BETWEEN_REPORTS
+            self.report(None, f"Reading: {rows:,} rows")
+
+    def next_file(self, bytes_before: int) -> None:
+        """The bytes of `at` are those of one file, behind others of `bytes_before`."""
+        self._bytes_before = bytes_before
 
     def at(self, read_bytes: int, rows: int, doing: str = "Reading") -> None:
-        """`read_bytes` of the file and `rows` rows are done."""
+        """`read_bytes` of this file and `rows` rows in all are done."""
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + SECONDS_BETWEEN_REPORTS
+        read_bytes += self._bytes_before
         seconds = max(now - self._start, 1e-3)
         done = f"{rows:,} rows, " if rows else ""
         words = (

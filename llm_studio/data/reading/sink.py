@@ -100,6 +100,7 @@ class TableWriter:
         self.target = target
         self.row_count = 0
         self._counts: dict[str, ColumnCount] = {}
+        self._in_part: dict[str, None] = {}
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._waiting_bytes = 0
@@ -114,6 +115,15 @@ class TableWriter:
         return tuple(self._counts)
 
     @property
+    def names_in_part(self) -> tuple[str, ...]:
+        """Columns seen since `begin_part`."""
+        return tuple(self._in_part)
+
+    def begin_part(self) -> None:
+        """From here on the rows come from another file."""
+        self._in_part = {}
+
+    @property
     def plain_text(self) -> bool:
         """Whether all values so far are text or missing."""
         return all(count.kinds <= {"text"} for count in self._counts.values())
@@ -121,6 +131,7 @@ class TableWriter:
     def write(self, block: pa.Table, kinds: dict[str, set[ColumnKind]] | None = None) -> None:
         """Adds rows; all columns are text. `kinds` says per column what the values were in the file."""
         new = [name for name in block.column_names if name not in self._counts]
+        self._in_part.update(dict.fromkeys(block.column_names))
         if new and self._waiting:
             self._flush()
         if new and self._writer is not None:

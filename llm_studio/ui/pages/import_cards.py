@@ -14,7 +14,6 @@ from llm_studio.ui.page import Card
 from llm_studio.ui.pages import conversation_view, dataset_form
 
 STEPS = ("Source", "Columns", "Preview", "Done")
-FORMATS = "CSV, TSV, JSON, JSON Lines or Parquet"
 
 
 def head(step: int, *, subtitle: str = "", action: Any = None, more: Sequence[Any] = ()) -> list[Card]:

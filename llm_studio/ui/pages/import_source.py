@@ -11,6 +11,7 @@ from llm_studio.catalog.connectors import CONNECTORS, Connector, SourceField
 from llm_studio.data.connectors import address, form
 from llm_studio.data.connectors.local import allowed_folders, list_files
 from llm_studio.data.reading import EXTENSIONS
+from llm_studio.data.reading.formats import LIST_OF_FORMATS
 from llm_studio.errors import UserError
 from llm_studio.starter import SAMPLES, Sample
 from llm_studio.store import JobRecord
@@ -90,7 +91,7 @@ def address_of(entry: Connector) -> str:
 
 def upload_items() -> list[Any]:
     """A file from the user's computer."""
-    hint = f"{import_cards.FORMATS}; the first line of a CSV file names the columns."
+    hint = f"{LIST_OF_FORMATS}. The first line of a CSV file names the columns."
     return [
         build.heading("Upload a file", hint=hint),
         ui.file_upload(

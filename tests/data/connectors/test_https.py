@@ -128,7 +128,7 @@ def test_an_http_error_is_said_in_words(status: int, words: str, serve: Serve, f
     assert str(status) in caught.value.what and "secret" not in str(caught.value) and caught.value.fix
 
 
-@pytest.mark.parametrize(("path", "words"), [("/a.zip", "a.zip ends in .zip"), ("/page", "page has no ending")])
+@pytest.mark.parametrize(("path", "words"), [("/a.pdf", "a.pdf ends in .pdf"), ("/page", "page has no ending")])
 def test_a_file_of_another_format_is_refused_before_it_is_fetched(
     path: str, words: str, serve: Serve, folder: Path
 ) -> None:
