@@ -20,7 +20,7 @@ from llm_studio.data.personal import PATTERNS, masked
 HEALTH = "health.json"
 ROWS_FOLDER = "health"
 TELL_ROWS = 500
-READING_SHARE = 0.6
+READING_SHARE = 0.85
 EXCERPT = 110
 
 
