@@ -9,13 +9,14 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import near_duplicates, pages, starter
+from tests.benchmarks import health, near_duplicates, pages, starter
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "starter": starter.run,
     "start": pages.run_start,
     "clicks": pages.run_clicks,
     "near_duplicates": near_duplicates.run,
+    "health": health.run,
 }
 
 
