@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import browsing, near_duplicates, pages, reading, starter, tokenising
+from tests.benchmarks import browsing, health, near_duplicates, pages, reading, starter, tokenising
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "starter": starter.run,
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "rows": browsing.run,
     "tokenising": tokenising.run,
     "near_duplicates": near_duplicates.run,
+    "health": health.run,
 }
 
 

@@ -51,9 +51,9 @@ class Finding:
     fix: str
     """How to put it right, in words."""
     count: int
-    """Rows that are wrong, one for each of `rows`."""
+    """Rows that are wrong, one for each of `rows`; 0 for a finding on all rows together, such as one-sided labels."""
     share: float
-    """`count` of all conversations of the part, in [0, 1]."""
+    """Share of the conversations of the part that the finding speaks of, in [0, 1]."""
     examples: tuple[Example, ...] = ()
     """The first EXAMPLES rows, or those that show the matter best."""
     remedy: Remedy | None = None

@@ -17,6 +17,7 @@ from llm_studio.data.health.watching import (
     Watch,
     Words,
     finding,
+    within,
 )
 from llm_studio.data.near import Pairs, ShingleSets, clusters
 
@@ -55,9 +56,11 @@ class NearDuplicates:
     def found(self, looked: Looked, tell: Tell) -> list[Finding]:
         """All but the first row of every group; rows that repeat another exactly are left to that check."""
         found = []
+        done, total = 0.0, max(sum(looked.values()), 1)
         for part, sets in self.sets.items():
             rows, keys = self.keys.rows(part), self.keys.keys(part)
-            pairs = sets.pairs(threshold=THRESHOLD, tell=tell)
+            pairs = sets.pairs(threshold=THRESHOLD, tell=within(tell, done, looked[part] / total))
+            done += looked[part] / total
             other = keys[pairs.left] != keys[pairs.right]
             pairs = Pairs(pairs.left[other], pairs.right[other], pairs.jaccard[other])
             if not len(pairs):

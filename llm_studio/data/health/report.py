@@ -13,14 +13,14 @@ import numpy.typing as npt
 from llm_studio.catalog.checks import CHECKS, Check
 from llm_studio.data.dataset import Dataset
 from llm_studio.data.health.findings import SEVERITIES, Checked, Example, Finding, Part, Remedy, rows_in_words
-from llm_studio.data.health.watching import PARTS, Context, Seen, Tell, Watch
+from llm_studio.data.health.watching import PARTS, Context, Seen, Tell, Watch, within
 from llm_studio.data.layouts import layout_of
 from llm_studio.data.personal import PATTERNS, masked
 
 HEALTH = "health.json"
 ROWS_FOLDER = "health"
 TELL_ROWS = 500
-READING_SHARE = 0.6
+READING_SHARE = 0.85
 EXCERPT = 110
 
 
@@ -69,11 +69,6 @@ def examine(dataset: Dataset, tell: Tell) -> Report:
         checks.append(outcome(check, sum(looked.values()), len(here)))
     found.sort(key=lambda one: (-SEVERITIES.index(one.severity), -one.share))
     return Report(dataset.fingerprint, began, time.time() - began, looked, tuple(checks), tuple(found))
-
-
-def within(tell: Tell, start: float, width: float) -> Tell:
-    """Tells the share of one check as a share of the whole."""
-    return lambda share, words: tell(start + share * width, words)
 
 
 def watch_of(check: Check, context: Context) -> Watch:
@@ -161,17 +156,26 @@ def as_dict(finding: Finding) -> dict[str, object]:
 
 def load(folder: Path) -> Report | None:
     """The report that was saved, its rows with it; None before the first one and when writing it was broken off."""
-    path = folder / HEALTH
-    if not path.is_file():
+    try:
+        return read(folder)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    stored = json.loads(path.read_text(encoding="utf-8"))
+
+
+def read(folder: Path) -> Report:
+    """The report as it was saved.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: there is none, or it is not whole.
+    """
+    stored = json.loads((folder / HEALTH).read_text(encoding="utf-8"))
     findings = []
     for one in stored.pop("findings"):
         remedy = Remedy(**one.pop("remedy")) if one["remedy"] else one.pop("remedy")
         examples = tuple(Example(**example) for example in one.pop("examples"))
         rows = rows_of(folder, one["name"])
         if len(rows) != one["count"]:
-            return None
+            raise ValueError(f"{len(rows)} rows of {one['name']} where the report has {one['count']}")
         findings.append(Finding(**one, examples=examples, remedy=remedy, rows=rows))
     checks = tuple(Checked(**one) for one in stored.pop("checks"))
     return Report(**stored, checks=checks, findings=tuple(findings))

@@ -209,3 +209,8 @@ def from_rows(rows: Rows, reason: Callable[[int], str]) -> Gathered:
 def drop_if(context: Context, part: Part) -> Remedy | None:
     """The step that takes the rows away, where a recipe reaches them."""
     return Remedy("drop") if context.can_drop(part) else None
+
+
+def within(tell: Tell, start: float, width: float) -> Tell:
+    """Tells the share of one part of the work as a share of the whole."""
+    return lambda share, words: tell(start + share * width, words)
