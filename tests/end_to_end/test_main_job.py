@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end.steps import button, choose, part
 from tests.support.browser import ROOT, Studio
 
 ALPACA = ROOT.parent / "shared" / "data" / "alpaca_en_demo.json"
@@ -15,20 +16,6 @@ EXPERIMENT_SECONDS = 420
 CHAT_SECONDS = 90
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-def button(page: Any, name: str) -> Any:
-    return page.get_by_role("button", name=name, exact=True).first
-
-
-def part(page: Any, name: str) -> Any:
-    """The component of this name."""
-    return page.locator(f'[data-test="{name}"]').first
-
-
-def choose(page: Any, studio: Studio, name: str, option: str) -> None:
-    part(page, name).click()
-    studio.act(page, page.get_by_role("option", name=option, exact=True).click)
 
 
 def alpaca_sample(folder: Path) -> Path:

@@ -7,14 +7,17 @@ from h2o_wave import ui
 
 from llm_studio.actions import datasets as actions
 from llm_studio.actions.datasets import DatasetView, is_active
+from llm_studio.data import Dataset
+from llm_studio.data.dataset import READING, ROWS
 from llm_studio.data.prepare import Preview
+from llm_studio.data.reading import Reading, rejected_path
 from llm_studio.data.staging import make_settings
 from llm_studio.errors import UserError
 from llm_studio.store import JobRecord
 from llm_studio.ui import build, words
-from llm_studio.ui.page import Card, Context, Event, Outcome, stay
+from llm_studio.ui.page import Card, Context, Event, Outcome, download, stay
 from llm_studio.ui.pages import conversation_view, dataset_form
-from llm_studio.ui.pages.import_cards import preview_items
+from llm_studio.ui.pages.import_cards import preview_items, rejected_items
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,20 @@ def cards(view: DatasetView, body: Body) -> list[Card]:
             *conversation_view.problem_bars(shown.problems, consent=leave_out),
             *side,
         ]
+    side = [*rejected_items(reading_of(dataset)), *side]
     return [build.form("main", "columns_card", form), build.form("side", "preview_card", side)]
+
+
+def reading_of(dataset: Dataset) -> Reading | None:
+    """What was read from the data file."""
+    path = dataset.folder / READING
+    return Reading.load(path) if path.is_file() else None
+
+
+def download_rejected(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Hands out the rows of the file that did not fit, each with its place and reason."""
+    folder = actions.show(ctx.store, args[0]).dataset.folder
+    return download(rejected_path(folder / ROWS), "rows that did not fit.jsonl")
 
 
 def update_items(job: JobRecord | None) -> list[Any]:
@@ -127,4 +143,4 @@ def drop(ctx: Context, args: tuple[str, ...], event: Event) -> None:
         ctx.draft.pop(name)
 
 
-ACTIONS = {"set": set_field, "save": save, "drop": drop}
+ACTIONS = {"set": set_field, "save": save, "drop": drop, "download_rejected": download_rejected}

@@ -6,12 +6,14 @@ from typing import Any
 
 from llm_studio.actions import datasets as actions
 from llm_studio.actions.datasets import ImportDraft
+from llm_studio.data.dataset import ROWS
 from llm_studio.data.prepare import Preview
-from llm_studio.data.staging import make_settings
+from llm_studio.data.reading import rejected_path
+from llm_studio.data.staging import make_settings, staging_folder
 from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, JobRecord
 from llm_studio.ui import build
-from llm_studio.ui.page import Card, Context, Crumb, Event, Outcome, Page, dialog, go, stay
+from llm_studio.ui.page import Card, Context, Crumb, Event, Outcome, Page, dialog, download, go, stay
 from llm_studio.ui.pages import dataset_form, import_cards, import_source
 from llm_studio.ui.uploads import take_upload
 
@@ -180,6 +182,12 @@ def finish(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
     return go(f"#import/{args[0]}/finish")
 
 
+def download_rejected(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Hands out the rows of the file that did not fit, each with its place and reason."""
+    path = rejected_path(staging_folder(ctx.home, args[0]) / ROWS)
+    return download(path, "rows that did not fit.jsonl")
+
+
 def cancel_finishing(ctx: Context, args: tuple[str, ...], event: Event) -> None:
     """Ends the making of the data set; the choices stay."""
     ctx.store.jobs.request_cancel(event.argument)
@@ -225,5 +233,6 @@ PAGE = Page(
         "delete_import": cancel,
         "cancel_reading": cancel,
         "cancel_finishing": cancel_finishing,
+        "download_rejected": download_rejected,
     },
 )

@@ -7,7 +7,7 @@ from h2o_wave import ui
 
 from llm_studio.actions.datasets import ImportDraft, is_active
 from llm_studio.data.prepare import PREVIEW_ROWS, Preview
-from llm_studio.data.reading import EXTENSIONS
+from llm_studio.data.reading import EXTENSIONS, Reading
 from llm_studio.store import DatasetRecord, JobRecord
 from llm_studio.ui import build, words
 from llm_studio.ui.page import Card
@@ -144,6 +144,7 @@ def preview_cards(
             tooltip="Shown in every list. 1 to 80 characters, and no other data set may have it.",
         ),
         *conversation_view.problem_bars(shown.problems, consent=consent),
+        *rejected_items(draft.reading),
         ui.checkbox(
             name="consent",
             label=f"Leave out {words.plural(shown.left_out, 'row')} that cannot be used",
@@ -157,6 +158,14 @@ def preview_cards(
     found.append(build.form("main", "conversations_card", preview_items(shown, None)))
     found.append(build.form("side", "name_card", side))
     return found
+
+
+def rejected_items(reading: Reading | None) -> list[Any]:
+    """A way to get the rows of the file that did not fit."""
+    if reading is None or not reading.rejected:
+        return []
+    label = f"Download the {words.plural(reading.rejected, 'row')} that did not fit"
+    return [build.row(build.button("download_rejected", label))]
 
 
 def size_tiles(shown: Preview) -> list[tuple[str, str, str]]:
