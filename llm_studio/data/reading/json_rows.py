@@ -1,7 +1,6 @@
 """JSON Lines and JSON: pyarrow reads blocks of plain text columns, Python reads the others and names the bad row."""
 
 import json
-import math
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -26,20 +25,15 @@ PARSERS = 2
 BLOCKS_AHEAD = 4
 BLOCK_ROWS = 2048
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
-WORDS = {"list": "a list", "str": "text", "int": "a number", "SpelledFloat": "a number", "bool": "true or false"}
+WORDS = {"list": "a list", "str": "text", "int": "a number", "Spelled": "a number", "bool": "true or false"}
 WORDS |= {"NoneType": "null", "dict": "an object"}
 
 
-class SpelledFloat(float):
-    """A number that remembers how the file wrote it."""
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A number as the file spells it. No float, so that `json.dumps` stops at it instead of spelling it anew."""
 
     text: str
-
-    def __new__(cls, text: str) -> "SpelledFloat":
-        """`text` is what stands in the file."""
-        self = super().__new__(cls, text)
-        self.text = text
-        return self
 
 
 class RepeatedNameError(ValueError):
@@ -56,19 +50,17 @@ def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def constant(word: str) -> float | None:
+def constant(word: str) -> Spelled | None:
     """NaN is how Python writes a missing number; the infinities keep their words."""
-    return None if word == "NaN" else SpelledFloat(word)
+    return None if word == "NaN" else Spelled(word)
 
 
-def integer(text: str) -> float:
+def integer(text: str) -> Spelled | int:
     """A whole number; what `int` would spell otherwise, or refuses for its length, keeps its text."""
-    return SpelledFloat(text) if text == "-0" or len(text) > 4000 else int(text)
+    return Spelled(text) if text == "-0" or len(text) > 4000 else int(text)
 
 
-DECODER = json.JSONDecoder(
-    object_pairs_hook=pairs, parse_float=SpelledFloat, parse_int=integer, parse_constant=constant
-)
+DECODER = json.JSONDecoder(object_pairs_hook=pairs, parse_float=Spelled, parse_int=integer, parse_constant=constant)
 
 
 @dataclass
@@ -261,13 +253,30 @@ def text_of(value: object, kinds: set[ColumnKind]) -> str | None:
     if isinstance(value, bool):
         kinds.add("boolean")
         return "true" if value else "false"
-    if isinstance(value, SpelledFloat):
+    if isinstance(value, Spelled):
         kinds.add("number")
         return value.text
     if isinstance(value, int):
         kinds.add("number")
         return str(value)
-    if isinstance(value, float) and math.isnan(value):
-        return None
     kinds.add("list")
+    return to_json(value)
+
+
+def to_json(value: object) -> str:
+    """JSON of a list or object, with numbers as the file spells them."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        return spelled_json(value)
+
+
+def spelled_json(value: object) -> str:
+    """What `to_json` gives, in Python and so more slowly."""
+    if isinstance(value, Spelled):
+        return value.text
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{spelled_json(name)}: {spelled_json(member)}" for name, member in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(spelled_json(member) for member in value) + "]"
     return json.dumps(value, ensure_ascii=False)
