@@ -122,6 +122,18 @@ def test_the_named_sheet_is_read(tmp_path: Path) -> None:
         read_file(tmp_path / "a.csv", "a.csv", target, lambda share, words: None, sheet="Two")
 
 
+def test_a_formula_without_a_stored_result_is_said_aloud(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[list[object]] = [["q", "sum"], *[[f"x{i}", "=1+1" if i % 2 else i] for i in range(300)]]
+    content = workbook(tmp_path / "x.xlsx", One=rows)
+    for chunk in (2**20, 300, 777):
+        monkeypatch.setattr(excel, "CHUNK", chunk)
+        reading, found = read(content, "a.xlsx")
+        assert found[1] == {"q": "x1", "sum": None}
+        assert reading.notes[1].startswith("150 cells hold a formula whose result is not stored")
+
+
 def test_an_empty_doubled_or_damaged_workbook_is_refused(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

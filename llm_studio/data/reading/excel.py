@@ -31,6 +31,15 @@ SHARED_TEXT_BYTES = 512 * 2**20
 ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 """How a workbook writes characters that XML has no place for: ECMA-376, part 1, 22.9.2.19."""
 
+NO_RESULT = (
+    "{count:,} cells hold a formula whose result is not stored in the file; they are missing here. Open the file in "
+    "Excel and save it, then it holds the results."
+)
+FORMULA = re.compile(rb"</f>\s*(?:<v>\s*</v>|<v\s*/>)?\s*</c>|<f[^>]*/>\s*(?:<v>\s*</v>|<v\s*/>)?\s*</c>")
+CHUNK = 2**20
+OVERLAP = 200
+"""Longer than what FORMULA matches, so that a match across two chunks is seen whole."""
+
 
 def read(
     path: Path, name: str, sheet: str, writer: TableWriter, rejects: Rejects, progress: Progress
@@ -48,6 +57,8 @@ def read(
             try:
                 chosen, rows = choose_sheet(book, name, sheet)
                 notes = write_rows(rows, f"{name}, sheet “{chosen}”", writer, rejects, progress)
+                if count := formulas_without_result(path, book[chosen]):
+                    notes = (*notes, NO_RESULT.format(count=count))
             finally:
                 book.close()
     except (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, TypeError, EOFError) as error:
@@ -94,6 +105,20 @@ def choose_sheet(book: Any, name: str, sheet: str) -> tuple[str, Iterator[Sequen
                 return one.title, chain(first, rows)
     what = f"The sheet “{sheet}” of {name} is empty." if sheet else f"{name} holds no sheet with rows."
     raise UserError(what, where=name, fix="Choose a sheet that holds a table.")
+
+
+def formulas_without_result(path: Path, sheet: Any) -> int:
+    """Cells that programs other than Excel wrote without computing them: openpyxl gives them as empty."""
+    count, rest = 0, b""
+    with zipfile.ZipFile(path) as archive, archive.open(sheet._worksheet_path) as source:
+        while chunk := source.read(CHUNK):
+            text = rest + chunk
+            end = 0
+            for found in FORMULA.finditer(text):
+                count += 1
+                end = found.end()
+            rest = text[max(end, len(text) - OVERLAP) :]
+    return count
 
 
 def chain(first: Sequence[Any], rest: Iterator[Sequence[Any]]) -> Iterator[Sequence[Any]]:

@@ -3,8 +3,9 @@
 import json
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -92,20 +93,21 @@ def read_lines(text: TextFile, name: str, writer: TableWriter, rejects: Rejects,
     """
     place = Place(name, rejects)
     before = writer.row_count
-    for block, at, table in parsed_blocks(text, writer):
-        if table is None:
-            write_objects(parse_lines(block, place), writer)
-        else:
-            writer.write(table, {column: kinds_of(table, column) for column in table.column_names})
-            place.row, place.line = place.row + table.num_rows, place.line + table.num_rows
-        progress.at(at, writer.row_count)
+    with closing(parsed_blocks(text, writer)) as blocks:
+        for block, at, table in blocks:
+            if table is None:
+                write_objects(parse_lines(block, place), writer)
+            else:
+                writer.write(table, {column: kinds_of(table, column) for column in table.column_names})
+                place.row, place.line = place.row + table.num_rows, place.line + table.num_rows
+            progress.at(at, writer.row_count)
     rejects.end(writer.row_count - before)
     if writer.row_count == before:
         raise UserError(f"{name} holds no rows.", where=name, fix="Put one JSON object on each line.")
     return ()
 
 
-def parsed_blocks(text: TextFile, writer: TableWriter) -> Iterator[tuple[bytes, int, pa.Table | None]]:
+def parsed_blocks(text: TextFile, writer: TableWriter) -> Generator[tuple[bytes, int, pa.Table | None], None, None]:
     """Blocks of whole lines, where each ends, and their rows if the block is plain; some are parsed ahead."""
     with text.path.open("rb") as file, ThreadPoolExecutor(PARSERS) as pool:
         file.seek(text.start)
@@ -137,8 +139,10 @@ def parse_plain_block(block: bytes, names: tuple[str, ...]) -> pa.Table | None:
         table.validate(full=True)
     except (pa.ArrowException, OSError):
         return None
+    # Arrow takes two objects on a line, an object over two lines, and null for a row without values.
     lines = block.count(b"\n") + (not block.endswith(b"\n"))
-    return table if table.num_rows == lines else None
+    objects = block.count(b"\n{") + block.startswith(b"{")
+    return table if table.num_rows == lines == objects else None
 
 
 def kinds_of(table: pa.Table, column: str) -> set[ColumnKind]:
