@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
@@ -139,10 +140,18 @@ def parse_plain_block(block: bytes, names: tuple[str, ...]) -> pa.Table | None:
         table.validate(full=True)
     except (pa.ArrowException, OSError):
         return None
-    # Arrow takes two objects on a line, an object over two lines, and null for a row without values.
-    lines = block.count(b"\n") + (not block.endswith(b"\n"))
-    objects = block.count(b"\n{") + block.startswith(b"{")
-    return table if table.num_rows == lines == objects else None
+    return table if table.num_rows == objects_of(block) else None
+
+
+def objects_of(block: bytes) -> int:
+    """The number of lines if each begins an object, else -1.
+
+    Arrow takes two objects on a line, an object over two lines, and null for a row without values.
+    """
+    characters = np.frombuffer(block, dtype=np.uint8)
+    starts = np.flatnonzero(characters[:-1] == ord("\n")) + 1
+    begins = characters[0] == ord("{") and bool((characters[starts] == ord("{")).all())
+    return len(starts) + 1 if begins else -1
 
 
 def kinds_of(table: pa.Table, column: str) -> set[ColumnKind]:
