@@ -179,6 +179,11 @@ def test_a_table_called_text_is_read_as_a_table_and_prose_is_not(read: Read) -> 
     assert read("id,q\n1,x\n2,y\n", "table")[0].format == "CSV"
     for prose in ("One, two.\nThree, four.\nFive, six.\n", "[Verse]\nx\ny\n", "| a | b |\n| 1 | 2 |\n| 3 | 4 |\n"):
         assert read(prose, "a.md")[0].format == "plain text"
+    for prose in (
+        "Roses are red, my love\nViolets are blue, dear\nSugar is sweet, too\n",
+        "So it was, and so it is\n" * 9,
+    ):
+        assert read(prose, "a.txt")[0].format == "plain text"
     assert read("Dear reader,\nhow are you?\n", "letter")[0].format == "plain text"
 
 
@@ -189,6 +194,10 @@ def test_an_unusual_delimiter_is_found_where_all_rows_agree(delimiter: str, read
     assert rows[0] == {"question": "What, then?", "answer": "This; that"}
     sign = f"“{delimiter}”" if delimiter.isprintable() else repr(delimiter)
     assert reading.notes == (f"The values are separated by {sign}.",)
+
+
+def test_a_column_of_questions_stays_one_column(read: Read) -> None:
+    assert read("why?\nwho?\nwhere?\n", "a.csv")[1] == [{"why?": "who?"}, {"why?": "where?"}]
 
 
 def test_a_column_of_text_with_colons_stays_one_column(read: Read) -> None:
