@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import openpyxl
 import pyarrow as pa
 from openpyxl.utils.exceptions import InvalidFileException
 
 from llm_studio.data.reading.delimited import name_columns
+from llm_studio.data.reading.formats import DAMAGE, is_trouble
 from llm_studio.data.reading.progress import Progress
 from llm_studio.data.reading.rejects import RejectedRow, Rejects
 from llm_studio.data.reading.sink import TableWriter
@@ -61,7 +61,9 @@ def read(
                     notes = (*notes, NO_RESULT.format(count=count))
             finally:
                 book.close()
-    except (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, TypeError, EOFError) as error:
+    except (*DAMAGE, InvalidFileException, OSError) as error:
+        if is_trouble(error):
+            raise
         raise UserError(
             f"{name} is a damaged Excel file: {error}.",
             where=name,
