@@ -39,12 +39,15 @@ from llm_studio.actions.updating import names, start_update, update_settings
 from llm_studio.data import Dataset, open_dataset
 from llm_studio.data import statistics as figures
 from llm_studio.data.browse import browse_folder
+from llm_studio.data.connectors.local import allowed_folders
 from llm_studio.data.dataset import ROWS, VALIDATION, Part, Table
 from llm_studio.data.prepare import Preview
 from llm_studio.data.prepare import preview as preview_rows
 from llm_studio.data.staging import make_settings
 from llm_studio.data.statistics import Statistics
 from llm_studio.errors import UserError
+from llm_studio.modeling.backbones import cached_snapshot, is_path, local_folder
+from llm_studio.starter import BACKBONE
 from llm_studio.store import DatasetRecord, ExperimentRecord, JobRecord, Store
 
 __all__ = [
@@ -78,6 +81,9 @@ __all__ = [
     "validation_job",
     "write_part",
 ]
+
+
+STARTER = "starter"
 
 
 @dataclass(frozen=True)
@@ -118,10 +124,34 @@ def show(store: Store, dataset_id: str) -> DatasetView:
     )
 
 
-def start_statistics(store: Store, dataset_id: str) -> JobRecord:
-    """Counts the statistics (anew), unless that is under way."""
+def start_statistics(store: Store, dataset_id: str, backbone: str = STARTER) -> JobRecord:
+    """Counts the statistics (anew) with a backbone's tokenizer, unless they are being counted.
+
+    Raises:
+        UserError: the backbone is not on this machine.
+    """
     store.datasets.get(dataset_id)
-    return start_counting(store, dataset_id)
+    return start_counting(store, dataset_id, tokenizer=str(tokenizer_folder(store, backbone)), name=backbone)
+
+
+def tokenizer_folder(store: Store, backbone: str) -> Path:
+    """Where the tokenizer of a backbone on this machine lies.
+
+    Raises:
+        UserError: the backbone is in no allowed folder, or would have to be fetched.
+    """
+    if backbone == STARTER:
+        return Path(BACKBONE)
+    if is_path(backbone):
+        return local_folder(backbone, allowed_folders(store))
+    snapshot = cached_snapshot(backbone)
+    if snapshot is None:
+        raise UserError(
+            f"{backbone} is not on this machine.",
+            where="Backbone",
+            fix="Choose one of the list, or look at “What the model sees”, which fetches its tokenizer.",
+        )
+    return snapshot
 
 
 def rename_dataset(store: Store, dataset_id: str, name: str) -> None:

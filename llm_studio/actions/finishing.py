@@ -139,12 +139,11 @@ def start_health(store: Store, dataset_id: str) -> JobRecord:
     return waiting[0] if waiting else store.jobs.create(HEALTH, {"dataset_id": dataset_id}, subject=dataset_id)
 
 
-def start_counting(store: Store, dataset_id: str) -> JobRecord:
-    """Counts the statistics (anew), unless that is under way."""
+def start_counting(store: Store, dataset_id: str, *, tokenizer: str = "", name: str = "") -> JobRecord:
+    """Counts the statistics (anew), unless that is under way. tokenizer: a folder; the bundled backbone's if empty."""
     active = store.jobs.list(kind="dataset_statistics", subject=dataset_id, active=True)
-    return (
-        active[0] if active else store.jobs.create("dataset_statistics", {"dataset_id": dataset_id}, subject=dataset_id)
-    )
+    params = {"dataset_id": dataset_id} | ({"tokenizer": tokenizer, "tokenizer_name": name} if tokenizer else {})
+    return active[0] if active else store.jobs.create("dataset_statistics", params, subject=dataset_id)
 
 
 def used_by(store: Store, dataset_id: str) -> tuple[ExperimentRecord, ...]:

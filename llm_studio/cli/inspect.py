@@ -73,7 +73,7 @@ def inspect(store: Store, source: dict[str, str], folder: Path, backbone: str | 
             "what": one.what,
             "fix": one.fix,
             "count": one.count,
-            "rows": [int(row) + 1 for row in one.rows[:20]],
+            "rows": [example.row + 1 for example in one.examples],
         }
         for one in report.findings
     ]

@@ -239,7 +239,7 @@ def findings(parts: Parts) -> tuple[Problem, ...]:
     if len(validation_rows) < ROUGH_BELOW:
         found.append(
             Problem(
-                "note",
+                "warning",
                 f"Only {len(validation_rows):,} validation rows: scores will be rough (below {ROUGH_BELOW}).",
                 "Hold out more rows, or import more data.",
             )

@@ -4,12 +4,16 @@ import gzip
 import io
 import json
 import os
+import random
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import openpyxl
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
@@ -224,3 +228,51 @@ def test_shares_of_a_packed_file_grow_to_one(tmp_path: Path, monkeypatch: pytest
     read_file(tmp_path / "a.zip", "a.zip", tmp_path / "rows.parquet", lambda share, words: heard.append((share, words)))
     shares = [share for share, words in heard if words.startswith("Reading: ") and share is not None]
     assert len(shares) >= 5 and shares == sorted(shares) and shares[-1] == 1.0
+
+
+def arrow(new: Callable[..., Any]) -> bytes:
+    sink = pa.BufferOutputStream()
+    table = pa.table({"q": ["a", "bé", None] * 20, "m": [[{"x": "y"}], None, []] * 20})
+    with new(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def excel() -> bytes:
+    book = openpyxl.Workbook()
+    for row in [["q", "a"], *[[f"x{i}", i] for i in range(20)]]:
+        book.active.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+SOUND = {
+    **{name: PACKED[name] for name in ("a.csv.gz", "a.csv.zst", "a.zip", "a.tar")},
+    "a.csv": CSV * 10,
+    "a.jsonl": LINES * 10,
+    "a.json": json.dumps(ROWS * 10).encode(),
+    "a.parquet": parquet([{"q": "1", "a": "é"}] * 20),
+    "a.arrow": arrow(pa.ipc.new_file),
+    "b.arrow": arrow(pa.ipc.new_stream),
+    "a.xlsx": excel(),
+}
+PIECES = (b"\0", b'"', b"\n", b"{", b",", b"\xff\xff", b"\xc3\xa9", b"\\ud800")
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_file_damaged_anywhere_is_read_or_refused_in_words(name: str, tmp_path: Path) -> None:
+    chance = random.Random(name)
+    for turn in range(60):
+        content = bytearray(SOUND[name])
+        for _ in range(chance.choice((1, 2, 10))):
+            at = chance.randrange(len(content))
+            content[at : at + chance.choice((0, 1, 10))] = chance.choice(PIECES)
+        (tmp_path / name).write_bytes(content[: chance.choice((len(content), len(content) - 30))])
+        out = tmp_path / f"out-{turn}"
+        out.mkdir()
+        try:
+            read_file(tmp_path / name, name, out / "rows.parquet", lambda share, words: None)
+        except UserError as error:
+            assert error.what and error.where and error.fix
+            assert list(out.iterdir()) == []

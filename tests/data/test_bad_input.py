@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -199,6 +200,8 @@ def test_cancelling_leaves_nothing_behind(name: str, tmp_path: Path, monkeypatch
             raise Cancelled
 
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_REPORTS", 0.0)
+    threads = threading.active_count()
     with pytest.raises(Cancelled):
         read_file(path, name, out / "rows.parquet", report)
     assert list(out.iterdir()) == []
+    assert threading.active_count() == threads

@@ -122,6 +122,18 @@ def test_the_named_sheet_is_read(tmp_path: Path) -> None:
         read_file(tmp_path / "a.csv", "a.csv", target, lambda share, words: None, sheet="Two")
 
 
+def test_a_formula_without_a_stored_result_is_said_aloud(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[list[object]] = [["q", "sum"], *[[f"x{i}", "=1+1" if i % 2 else i] for i in range(300)]]
+    content = workbook(tmp_path / "x.xlsx", One=rows)
+    for chunk in (2**20, 300, 777):
+        monkeypatch.setattr(excel, "CHUNK", chunk)
+        reading, found = read(content, "a.xlsx")
+        assert found[1] == {"q": "x1", "sum": None}
+        assert reading.notes[1].startswith("150 cells hold a formula whose result is not stored")
+
+
 def test_an_empty_doubled_or_damaged_workbook_is_refused(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +179,11 @@ def test_a_table_called_text_is_read_as_a_table_and_prose_is_not(read: Read) -> 
     assert read("id,q\n1,x\n2,y\n", "table")[0].format == "CSV"
     for prose in ("One, two.\nThree, four.\nFive, six.\n", "[Verse]\nx\ny\n", "| a | b |\n| 1 | 2 |\n| 3 | 4 |\n"):
         assert read(prose, "a.md")[0].format == "plain text"
+    for prose in (
+        "Roses are red, my love\nViolets are blue, dear\nSugar is sweet, too\n",
+        "So it was, and so it is\n" * 9,
+    ):
+        assert read(prose, "a.txt")[0].format == "plain text"
     assert read("Dear reader,\nhow are you?\n", "letter")[0].format == "plain text"
 
 
@@ -177,6 +194,10 @@ def test_an_unusual_delimiter_is_found_where_all_rows_agree(delimiter: str, read
     assert rows[0] == {"question": "What, then?", "answer": "This; that"}
     sign = f"“{delimiter}”" if delimiter.isprintable() else repr(delimiter)
     assert reading.notes == (f"The values are separated by {sign}.",)
+
+
+def test_a_column_of_questions_stays_one_column(read: Read) -> None:
+    assert read("why?\nwho?\nwhere?\n", "a.csv")[1] == [{"why?": "who?"}, {"why?": "where?"}]
 
 
 def test_a_column_of_text_with_colons_stays_one_column(read: Read) -> None:

@@ -203,7 +203,7 @@ def test_a_preview_lists_what_the_import_would_refuse(make: Make) -> None:
     assert len(shown.conversations) == 5
     assert [(one.severity, one.what, one.rows) for one in shown.problems] == [
         ("leaves out", "the answer is missing", (20,)),
-        ("note", "Only 4 validation rows: scores will be rough (below 50).", ()),
+        ("warning", "Only 4 validation rows: scores will be rough (below 50).", ()),
     ]
 
 

@@ -72,6 +72,53 @@ def test_lines_that_are_no_objects_are_left_out(read: Read, tmp_path: Path) -> N
     assert [record["text"] for record in written(tmp_path)] == bad
 
 
+ODD_LINES = [
+    '{"q": "\\ud800"}',
+    '{"q": "\\udc00 x"}',
+    '{"q": "\\ud83d\\ude00"}',
+    '{"q": "1", "q": "2"}',
+    '{"q": "1"} {"q": "2"}',
+    '{"q":\n"1"}',
+    '{"q": "1"}\n\n{"q": "1"}{"q": "2"}',
+    '{"q": 1.10}',
+    '{"q": "a\tb"}',
+    '{"q": "a\x00b"}',
+    '{"q": "a\\u0000b"}',
+    '{"q": "1",}',
+    '{"q": NaN}',
+    '{"q": null}',
+    '{"q": "x"}//c',
+    "{'q': 'x'}",
+    '\ufeff{"q": "x"}',
+    '{"q": "x"}\r',
+    '{"q": "x"}\x00',
+    '{"other": "x"}',
+    "{}",
+    "null",
+    '[{"q": "x"}]',
+    '{"q": "\\/"}',
+    '{"\\u0071": "x"}',
+    '{"q": "x" "a": "y"}',
+    '{"q": "\\x"}',
+    '{"q": {"r": 1e5}}',
+    "[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("odd", ODD_LINES, ids=range(len(ODD_LINES)))
+def test_an_odd_line_is_read_the_same_by_arrow_and_by_python(
+    odd: str, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = [json.dumps({"q": f"text {i}", "a": "x"}) for i in range(30)]
+    text = "\n".join([*good, odd, *good])
+    plain, rows = read(text, "a.jsonl")
+    monkeypatch.setattr(json_rows, "FIRST_BLOCK_BYTES", 10)
+    monkeypatch.setattr(json_rows, "BLOCK_BYTES", len("\n".join(good)) - 100)
+    quick, quick_rows = read(text, "a.jsonl")
+    assert quick_rows == rows
+    assert (quick.rejected_examples, quick.rows_sha256) == (plain.rejected_examples, plain.rows_sha256)
+
+
 def test_a_bad_line_far_down_does_not_change_what_is_read_around_it(
     read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """The pages of the data sets without a browser: what each step shows, what actions do, and that data stays inert."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from llm_studio.data.layouts import Layout, all_layouts
 from llm_studio.data.merging import run as run_merge
 from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import UserError
+from llm_studio.starter import BACKBONE
 from llm_studio.store import Home, JobRecord, Store
 from llm_studio.ui.diff import INPUTS, components
 from llm_studio.ui.page import Context, Event, Outcome, Page
@@ -378,6 +380,24 @@ def test_the_rows_of_a_part_are_downloaded_with_their_numbers(store: Store) -> N
     found = [json.loads(line) for line in outcome.download.path.read_text().splitlines()]
     assert len(found) == 8
     assert all(one["question"] == f"Question {one['row'] - 1}?" for one in found)
+
+
+def test_tokens_are_counted_anew_with_another_backbone(store: Store, tmp_path: Path) -> None:
+    dataset_id = imported(store)
+    run(store, "dataset_statistics")
+    folder = tmp_path / "models" / "tiny"
+    shutil.copytree(BACKBONE, folder)
+    tab = Tab(store, dataset.PAGE, dataset_id, "statistics")
+    tab.context.draft["count_with"] = str(folder)
+    with pytest.raises(UserError, match="not in a folder that may be read"):
+        tab.act("count_with", str(folder))
+    store.preferences.set("allowed_folders", [str(tmp_path / "models")])
+    assert str(folder) in tab.text()
+    tab.context.draft["count_with"] = str(folder)
+    tab.act("count_with", str(folder))
+    assert "cancel_job/" in tab.text() or "Waiting" in tab.text()
+    run(store, "dataset_statistics")
+    assert f"of the text, {folder} tokenizer" in tab.text()
 
 
 def test_two_data_sets_are_merged_into_an_import(store: Store) -> None:

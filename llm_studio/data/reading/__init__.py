@@ -3,20 +3,20 @@
 import errno
 import json
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from llm_studio.data.reading import arrow_files, delimited, excel, json_array, json_rows, parquet_rows, plain_text
 from llm_studio.data.reading.archives import Member, listed, unpack
 from llm_studio.data.reading.delimiters import table_delimiter
 from llm_studio.data.reading.encoding import TextFile, as_utf8
-from llm_studio.data.reading.formats import ARCHIVES, EXTENSIONS, check_file
+from llm_studio.data.reading.formats import ARCHIVES, EXTENSIONS, LIST_OF_FORMATS, check_file
 from llm_studio.data.reading.progress import Progress, Report
 from llm_studio.data.reading.record import Reading
 from llm_studio.data.reading.rejects import Rejects, rejected_path
 from llm_studio.data.reading.sink import TableWriter
 from llm_studio.errors import UserError
 
-__all__ = ["EXTENSIONS", "Reading", "check_file", "read_file", "rejected_path"]
+__all__ = ["EXTENSIONS", "LIST_OF_FORMATS", "Reading", "check_file", "read_file", "rejected_path"]
 
 MEMBER_NOTES = 10
 
@@ -83,11 +83,11 @@ def read_members(
             said.setdefault(note, []).append(member.name)
         if len(members) > 1:
             member.path.unlink()
-    told = [note if len(names) == len(members) else f"{names[0]}: {note}" for note, names in said.items()]
+    told = [note if len(names) == len(members) else f"{listed(names)}: {note}" for note, names in said.items()]
     if len(told) > MEMBER_NOTES:
         told = [*told[:MEMBER_NOTES], f"{len(told) - MEMBER_NOTES:,} more notes of this kind on single files."]
     if len(members) > 1:
-        names = [member.name.split("/", 1)[1] for member in members]
+        names = [PurePosixPath(member.name).name for member in members]
         told.insert(0, f"{len(members):,} files were read one after the other as one table: {listed(names)}.")
     return ", ".join(kinds), tuple(told)
 

@@ -8,7 +8,6 @@ import re
 import shutil
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,7 +15,16 @@ from typing import IO
 
 import pyarrow as pa
 
-from llm_studio.data.reading.formats import ARCHIVES, EXTENSIONS, HEAD_BYTES, LIST_OF_FORMATS, PLAIN_KIND, TAR_MARK
+from llm_studio.data.reading.formats import (
+    ARCHIVES,
+    DAMAGE,
+    EXTENSIONS,
+    HEAD_BYTES,
+    LIST_OF_FORMATS,
+    PLAIN_KIND,
+    TAR_MARK,
+    is_trouble,
+)
 from llm_studio.data.reading.progress import Progress
 from llm_studio.errors import UserError
 
@@ -118,10 +126,8 @@ def unpack(path: Path, name: str, kind: str, scratch: Path, progress: Progress) 
         with opened(path, kind) as stream:
             inner = re.sub(r"\.(gz|zst|tgz)$", "", name, flags=re.IGNORECASE)
             return [Member(bounds.copy(stream, name), inner)], ()
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, NotImplementedError) as error:
-        raise damaged(name, kind, str(error)) from None
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+    except (*DAMAGE, pa.ArrowException, OSError) as error:
+        if is_trouble(error):
             raise
         raise damaged(name, kind, str(error)) from None
 

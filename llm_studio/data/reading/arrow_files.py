@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from llm_studio.data.reading.delimited import refuse_doubles
+from llm_studio.data.reading.formats import is_trouble
 from llm_studio.data.reading.parquet_rows import BATCH_ROWS, write_batch
 from llm_studio.data.reading.progress import Progress
 from llm_studio.data.reading.rejects import Rejects
@@ -32,7 +33,9 @@ def read(path: Path, name: str, writer: TableWriter, rejects: Rejects, progress:
                     write_batch(part, rows, name, writer, rejects)
                     rows += part.num_rows
                     progress.at(read_bytes, writer.row_count)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeError, OSError) as error:
+        if is_trouble(error):
+            raise
         raise damaged(name, rows, str(error)) from None
     rejects.end(rows - rejects.in_file)
     if rows == 0:

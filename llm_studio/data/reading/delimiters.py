@@ -9,9 +9,10 @@ from llm_studio.data.reading.encoding import TextFile
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SAMPLE_CHARACTERS = 256 * 1024
 SAMPLE_ROWS = 200
-NEVER = set("\"'_-. \r\n\x00\ufeff")
+NEVER = set("\"'_-. ?!()[]{}<>/\\@&\r\n\x00")
 """Characters that stand in names and texts too often to separate them."""
 LONGEST_NAME = 60
+MOST_WORDS = 4
 
 
 def sniff_delimiter(text: TextFile) -> str:
@@ -42,8 +43,11 @@ def table_delimiter(text: TextFile) -> str:
         if not agrees(widths):
             continue
         names = next(row for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if row)
-        short = all(name.strip() and len(name) <= LONGEST_NAME for name in names)
-        if short and len(set(names)) == len(names) and not names[-1].rstrip().endswith((".", "!", "?", ",", ":")):
+        sentence = names[-1].rstrip().endswith((".", "!", "?", ",", ":"))
+        # In prose a space follows a comma.
+        sentence |= delimiter in ",;" and all(name.startswith(" ") for name in names[1:])
+        short = all(name.strip() and len(name) <= LONGEST_NAME and len(name.split()) <= MOST_WORDS for name in names)
+        if short and not sentence and len(set(names)) == len(names):
             return delimiter
     return ""
 

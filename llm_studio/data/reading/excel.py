@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import openpyxl
 import pyarrow as pa
 from openpyxl.utils.exceptions import InvalidFileException
 
 from llm_studio.data.reading.delimited import name_columns
+from llm_studio.data.reading.formats import DAMAGE, is_trouble
 from llm_studio.data.reading.progress import Progress
 from llm_studio.data.reading.rejects import RejectedRow, Rejects
 from llm_studio.data.reading.sink import TableWriter
@@ -30,6 +30,15 @@ SHARED_TEXT_BYTES = 512 * 2**20
 """The texts that cells share are held in memory while the sheet is read."""
 ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 """How a workbook writes characters that XML has no place for: ECMA-376, part 1, 22.9.2.19."""
+
+NO_RESULT = (
+    "{count:,} cells hold a formula whose result is not stored in the file; they are missing here. Open the file in "
+    "Excel and save it, then it holds the results."
+)
+FORMULA = re.compile(rb"</f>\s*(?:<v>\s*</v>|<v\s*/>)?\s*</c>|<f[^>]*/>\s*(?:<v>\s*</v>|<v\s*/>)?\s*</c>")
+CHUNK = 2**20
+OVERLAP = 200
+"""Longer than what FORMULA matches, so that a match across two chunks is seen whole."""
 
 
 def read(
@@ -48,9 +57,13 @@ def read(
             try:
                 chosen, rows = choose_sheet(book, name, sheet)
                 notes = write_rows(rows, f"{name}, sheet “{chosen}”", writer, rejects, progress)
+                if count := formulas_without_result(path, book[chosen]):
+                    notes = (*notes, NO_RESULT.format(count=count))
             finally:
                 book.close()
-    except (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, TypeError, EOFError) as error:
+    except (*DAMAGE, InvalidFileException, OSError) as error:
+        if is_trouble(error):
+            raise
         raise UserError(
             f"{name} is a damaged Excel file: {error}.",
             where=name,
@@ -94,6 +107,20 @@ def choose_sheet(book: Any, name: str, sheet: str) -> tuple[str, Iterator[Sequen
                 return one.title, chain(first, rows)
     what = f"The sheet “{sheet}” of {name} is empty." if sheet else f"{name} holds no sheet with rows."
     raise UserError(what, where=name, fix="Choose a sheet that holds a table.")
+
+
+def formulas_without_result(path: Path, sheet: Any) -> int:
+    """Cells that programs other than Excel wrote without computing them: openpyxl gives them as empty."""
+    count, rest = 0, b""
+    with zipfile.ZipFile(path) as archive, archive.open(sheet._worksheet_path) as source:
+        while chunk := source.read(CHUNK):
+            text = rest + chunk
+            end = 0
+            for found in FORMULA.finditer(text):
+                count += 1
+                end = found.end()
+            rest = text[max(end, len(text) - OVERLAP) :]
+    return count
 
 
 def chain(first: Sequence[Any], rest: Iterator[Sequence[Any]]) -> Iterator[Sequence[Any]]:

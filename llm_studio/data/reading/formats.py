@@ -1,6 +1,11 @@
 """Which formats are read: by the first bytes of a file, and for text by its ending."""
 
+import errno
+import lzma
+import struct
+import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from llm_studio.errors import UserError
@@ -57,6 +62,11 @@ NOT_READ = {
     b"\x89HDF": "an HDF5 file",
 }
 STARTS = {"Parquet": "PAR1", "Arrow": "ARROW1 or an Arrow stream", "Excel": "PK"}
+DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, SyntaxError, EOFError),
+    *(NotImplementedError, LookupError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError),
+)
+"""What zipfile, tarfile and openpyxl raise on damaged files, found by damaging some thousand files at random."""
 TAR_MARK = (257, b"ustar")
 HEAD_BYTES = 512
 
@@ -128,7 +138,9 @@ def inside_zip(path: Path, name: str) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except (*DAMAGE, OSError) as error:
+        if is_trouble(error):
+            raise
         raise UserError(
             f"{name} begins as a zip archive or an Excel file but is damaged: {error}.",
             where=name,
@@ -149,6 +161,11 @@ def inside_zip(path: Path, name: str) -> str:
                 fix="Open it with its own program and save the table as CSV or Excel (.xlsx).",
             )
     return "zip"
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether an error comes from the machine, say a full disk; EINVAL comes of a place that a damaged file names."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def a(kind: str) -> str:

@@ -1,13 +1,14 @@
 """JSON Lines and JSON: pyarrow reads blocks of plain text columns, Python reads the others and names the bad row."""
 
 import json
-import math
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
@@ -26,20 +27,15 @@ PARSERS = 2
 BLOCKS_AHEAD = 4
 BLOCK_ROWS = 2048
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
-WORDS = {"list": "a list", "str": "text", "int": "a number", "SpelledFloat": "a number", "bool": "true or false"}
+WORDS = {"list": "a list", "str": "text", "int": "a number", "Spelled": "a number", "bool": "true or false"}
 WORDS |= {"NoneType": "null", "dict": "an object"}
 
 
-class SpelledFloat(float):
-    """A number that remembers how the file wrote it."""
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A number as the file spells it. No float, so that `json.dumps` stops at it instead of spelling it anew."""
 
     text: str
-
-    def __new__(cls, text: str) -> "SpelledFloat":
-        """`text` is what stands in the file."""
-        self = super().__new__(cls, text)
-        self.text = text
-        return self
 
 
 class RepeatedNameError(ValueError):
@@ -56,19 +52,17 @@ def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def constant(word: str) -> float | None:
+def constant(word: str) -> Spelled | None:
     """NaN is how Python writes a missing number; the infinities keep their words."""
-    return None if word == "NaN" else SpelledFloat(word)
+    return None if word == "NaN" else Spelled(word)
 
 
-def integer(text: str) -> float:
+def integer(text: str) -> Spelled | int:
     """A whole number; what `int` would spell otherwise, or refuses for its length, keeps its text."""
-    return SpelledFloat(text) if text == "-0" or len(text) > 4000 else int(text)
+    return Spelled(text) if text == "-0" or len(text) > 4000 else int(text)
 
 
-DECODER = json.JSONDecoder(
-    object_pairs_hook=pairs, parse_float=SpelledFloat, parse_int=integer, parse_constant=constant
-)
+DECODER = json.JSONDecoder(object_pairs_hook=pairs, parse_float=Spelled, parse_int=integer, parse_constant=constant)
 
 
 @dataclass
@@ -100,20 +94,21 @@ def read_lines(text: TextFile, name: str, writer: TableWriter, rejects: Rejects,
     """
     place = Place(name, rejects)
     before = writer.row_count
-    for block, at, table in parsed_blocks(text, writer):
-        if table is None:
-            write_objects(parse_lines(block, place), writer)
-        else:
-            writer.write(table, {column: kinds_of(table, column) for column in table.column_names})
-            place.row, place.line = place.row + table.num_rows, place.line + table.num_rows
-        progress.at(at, writer.row_count)
+    with closing(parsed_blocks(text, writer)) as blocks:
+        for block, at, table in blocks:
+            if table is None:
+                write_objects(parse_lines(block, place), writer)
+            else:
+                writer.write(table, {column: kinds_of(table, column) for column in table.column_names})
+                place.row, place.line = place.row + table.num_rows, place.line + table.num_rows
+            progress.at(at, writer.row_count)
     rejects.end(writer.row_count - before)
     if writer.row_count == before:
         raise UserError(f"{name} holds no rows.", where=name, fix="Put one JSON object on each line.")
     return ()
 
 
-def parsed_blocks(text: TextFile, writer: TableWriter) -> Iterator[tuple[bytes, int, pa.Table | None]]:
+def parsed_blocks(text: TextFile, writer: TableWriter) -> Generator[tuple[bytes, int, pa.Table | None], None, None]:
     """Blocks of whole lines, where each ends, and their rows if the block is plain; some are parsed ahead."""
     with text.path.open("rb") as file, ThreadPoolExecutor(PARSERS) as pool:
         file.seek(text.start)
@@ -145,8 +140,18 @@ def parse_plain_block(block: bytes, names: tuple[str, ...]) -> pa.Table | None:
         table.validate(full=True)
     except (pa.ArrowException, OSError):
         return None
-    lines = block.count(b"\n") + (not block.endswith(b"\n"))
-    return table if table.num_rows == lines else None
+    return table if table.num_rows == objects_of(block) else None
+
+
+def objects_of(block: bytes) -> int:
+    """The number of lines if each begins an object, else -1.
+
+    Arrow takes two objects on a line, an object over two lines, and null for a row without values.
+    """
+    characters = np.frombuffer(block, dtype=np.uint8)
+    starts = np.flatnonzero(characters[:-1] == ord("\n")) + 1
+    begins = characters[0] == ord("{") and bool((characters[starts] == ord("{")).all())
+    return len(starts) + 1 if begins else -1
 
 
 def kinds_of(table: pa.Table, column: str) -> set[ColumnKind]:
@@ -261,13 +266,30 @@ def text_of(value: object, kinds: set[ColumnKind]) -> str | None:
     if isinstance(value, bool):
         kinds.add("boolean")
         return "true" if value else "false"
-    if isinstance(value, SpelledFloat):
+    if isinstance(value, Spelled):
         kinds.add("number")
         return value.text
     if isinstance(value, int):
         kinds.add("number")
         return str(value)
-    if isinstance(value, float) and math.isnan(value):
-        return None
     kinds.add("list")
+    return to_json(value)
+
+
+def to_json(value: object) -> str:
+    """JSON of a list or object, with numbers as the file spells them."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        return spelled_json(value)
+
+
+def spelled_json(value: object) -> str:
+    """What `to_json` gives, in Python and so more slowly."""
+    if isinstance(value, Spelled):
+        return value.text
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{spelled_json(name)}: {spelled_json(member)}" for name, member in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(spelled_json(member) for member in value) + "]"
     return json.dumps(value, ensure_ascii=False)

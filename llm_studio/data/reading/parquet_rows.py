@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm_studio.data.reading.delimited import refuse_doubles
+from llm_studio.data.reading.formats import is_trouble
 from llm_studio.data.reading.progress import Progress
 from llm_studio.data.reading.rejects import RAW_CHARACTERS, RejectedRow, Rejects
 from llm_studio.data.reading.sink import TableWriter
@@ -46,7 +47,9 @@ def read(path: Path, name: str, writer: TableWriter, rejects: Rejects, progress:
                 write_batch(batch, rows, name, writer, rejects)
                 rows += batch.num_rows
                 progress.at(int(size * rows / total), writer.row_count)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeError, OSError) as error:
+        if is_trouble(error):
+            raise
         raise damaged(path, name, rows, str(error)) from None
     rejects.end(rows - rejects.in_file)
     if rows == 0:

@@ -37,7 +37,7 @@ class ColumnCount:
 
     def add(self, values: pa.StringArray, kinds: set[ColumnKind] | None) -> None:
         """Counts a block; without kinds (CSV) a column of nothing but numbers is called a number."""
-        filled = pc.fill_null(values, "")
+        filled = pc.fill_null(values, "") if values.null_count else values
         lengths = np.array(pc.binary_length(values).fill_null(-1).to_numpy(zero_copy_only=False), dtype="<i8")
         self.lengths.update(lengths.tobytes())
         self.text.update(text_bytes(filled))
@@ -68,15 +68,15 @@ class ColumnCount:
         return Column(name, kind, self.missing, self.empty, tuple(self.examples))
 
 
-def text_bytes(values: pa.StringArray) -> bytes:
+def text_bytes(values: pa.StringArray) -> memoryview:
     """The UTF-8 bytes of all values one after the other."""
     if len(values) == 0:
-        return b""
+        return memoryview(b"")
     _, offsets, data = values.buffers()
     if data is None:
-        return b""
+        return memoryview(b"")
     bounds = np.frombuffer(offsets, dtype=np.int32)[values.offset : values.offset + len(values) + 1]
-    return bytes(memoryview(data)[int(bounds[0]) : int(bounds[-1])])
+    return memoryview(data)[int(bounds[0]) : int(bounds[-1])]
 
 
 @dataclass(frozen=True)

@@ -63,11 +63,12 @@ def head(view: DatasetView, tab: str) -> list[Card]:
     address = f"#dataset/{record.id}"
     tokens = view.statistics.conversation_tokens.total if view.statistics else None
     more = [build.button(f"ask_rename/{record.id}", "Rename"), build.button(f"delete_ask/{record.id}", "Delete")]
+    counted_with = f"of the text, {view.statistics.tokenizer} tokenizer" if view.statistics else "not counted yet"
     tiles = [
         ("Rows", words.count(record.row_count), words.size(record.size_bytes)),
         ("To learn from", words.count(record.train_rows), ""),
         ("Validation", words.count(record.validation_rows), own_or_share(view)),
-        ("Tokens", words.short_count(tokens), "of the text, starter tokenizer" if tokens else "not counted yet"),
+        ("Tokens", words.short_count(tokens), counted_with),
         findings_tile(view),
     ]
     subtitle = f"{record.source} · imported {words.ago(record.created_at)}"
