@@ -1,5 +1,6 @@
 """Rows that do not fit are left out, counted and written down; a file of mostly such rows is refused."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -194,3 +195,19 @@ def test_a_quote_that_is_never_closed_does_not_swallow_the_rest_of_the_file(read
         read('q,a\n1,2\n3,"4\n5,6\n7,8\n', "a.csv")
     assert caught.value.where == "a.csv, row 2, column “a”"
     assert read('q,a\n1,2\n3,"4\n5,""6\n7,8"""\n\n', "a.csv")[1][1] == {"q": "3", "a": '4\n5,"6\n7,8"'}
+
+
+def test_a_quote_that_is_never_closed_in_the_header_or_in_a_long_file_is_refused(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(delimited, "LARGEST_ROW_BYTES", 5000)
+    with pytest.raises(UserError, match=r"Row 2 or one soon after it is longer than") as caught:
+        read('q,a\n1,2\n3,"4\n' + "5,6\n" * 5000, "a.csv")
+    assert caught.value.where == "a.csv, row 2 or later"
+    limit = csv.field_size_limit(5000)
+    try:
+        with pytest.raises(UserError, match=r"A name in the header of a\.csv is longer than 5,000 characters"):
+            read('q,"a\n' + "5,6\n" * 5000, "a.csv")
+    finally:
+        csv.field_size_limit(limit)

@@ -58,7 +58,15 @@ def read_header(text: TextFile, name: str, delimiter: str) -> tuple[tuple[str, .
     with text.path.open(encoding="utf-8", newline="") as file:
         file.seek(text.start)
         reader = csv.reader(file, delimiter=delimiter)
-        row = next((row for row in reader if row), None)
+        try:
+            row = next((row for row in reader if row), None)
+        except csv.Error:
+            raise UserError(
+                f"A name in the header of {name} is longer than {csv.field_size_limit():,} characters; perhaps its "
+                "quote is not closed.",
+                where=f"{name}, header",
+                fix='Close the name with a double quote ("), or remove the one that opens it.',
+            ) from None
         lines = reader.line_num
     if row is None:
         raise UserError(f"{name} is empty.", where=name, fix="Choose a file with a header and rows.")
