@@ -56,7 +56,7 @@ def test_tokens_are_counted_with_a_backbone_and_nothing_is_left(tmp_path: Path, 
     rows = [{"question": f"What is {i} and {i}?", "answer": f"It is {2 * i}."} for i in range(60)]
     rows += [
         {"question": "And this?", "answer": ""},
-        {"question": "Mail?", "answer": "Write to ann@example.org today."},
+        {"question": "Mail?", "answer": "Write to office@harbour-museum.net today."},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "no JSON\n")
     found = inspect(path, "--backbone", "starter")

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from llm_studio.data.types import Column, ColumnKind
 
-GROUP_ROWS = 4096
+GROUP_ROWS = 1024
 GROUP_BYTES = 16 * 2**20
 GROUPS_AHEAD = 2
 EXAMPLES = 3
