@@ -53,9 +53,15 @@ def missing_or_empty(values: pa.Array, column: str, what: str) -> tuple[Fault, F
     )
 
 
+def without_blank(part: pa.Array) -> pa.Array:
+    """The values, those that are blank as missing; the array itself when there are none."""
+    mask = blank(part)
+    return pc.if_else(pa.array(mask), pa.scalar(None, part.type), part) if mask.any() else part
+
+
 def joined(parts: Sequence[pa.Array], separator: str, rows: int) -> pa.Array:
     """[rows] the parts one after the other; a blank part leaves no separator behind. Empty where all are blank."""
-    filled = [pc.if_else(pa.array(blank(part)), pa.scalar(None, part.type), part) for part in parts]
+    filled = [without_blank(part) for part in parts]
     if not filled:
         return pa.array([""] * rows, pa.string())
     if len(filled) == 1:

@@ -1,11 +1,9 @@
 """An imported data set on disk: rows by page, conversations by part, settings and split."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,63 +13,26 @@ import pyarrow.parquet as pq
 from llm_studio.config import DatasetSettings
 from llm_studio.data.conversations import conversations_of
 from llm_studio.data.recipe import Recipe
-from llm_studio.data.split import Codes, Rows, Use
+from llm_studio.data.stored_split import OWN_ROWS, ROWS, Part, Split, load_split
 from llm_studio.data.types import Cells, Column, Conversation
 from llm_studio.errors import UserError
 
-Part = Literal["train", "validation", "test"]
-ROWS = "rows.parquet"
-VALIDATION = "validation.parquet"
-SPLIT = "split.json"
-CODES = "split.npy"
-OWN_CODES = "validation_split.npy"
+VALIDATION = OWN_ROWS
 SETTINGS = "settings.json"
 STATISTICS = "statistics.json"
 READING = "reading.json"
-BATCH_ROWS = 2048
-__all__ = ["Dataset", "Part", "Split", "Table", "conversations_of", "open_dataset"]
+BATCH_ROWS = 8192
+FEWEST_BATCH_ROWS = 64
+BLOCK_BYTES = 4 * 2**20
+__all__ = ["ROWS", "Dataset", "Part", "Split", "Table", "conversations_of", "open_dataset"]
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Which rows are learned from and which are held out; rows count from 0.
-
-    codes: [rows] one `Use` each. own: the same for validation.parquet, where the user brought
-    a validation file; then `validation` counts in there.
-    """
-
-    codes: Codes
-    own: Codes | None
-    fingerprint: str
-
-    @property
-    def own_file(self) -> bool:
-        """Whether the validation rows come from a file of their own."""
-        return self.own is not None
-
-    @cached_property
-    def train(self) -> Rows:
-        """Rows to learn from, ascending."""
-        return np.flatnonzero(self.codes == Use.TRAIN)
-
-    @cached_property
-    def validation(self) -> Rows:
-        """Rows that every evaluation is scored on, ascending."""
-        return np.flatnonzero((self.codes if self.own is None else self.own) == Use.VALIDATION)
-
-    @cached_property
-    def test(self) -> Rows:
-        """Rows that nothing in the studio looks at while an experiment is tuned, ascending."""
-        return np.flatnonzero(self.codes == Use.TEST)
-
-    @cached_property
-    def left_out(self) -> Rows:
-        """Rows that no experiment reads, ascending."""
-        return np.flatnonzero(self.codes == Use.LEFT_OUT)
-
-    def rows(self, part: Part) -> Rows:
-        """The rows of a part."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}[part]
+def batch_rows(metadata: pq.FileMetaData) -> int:
+    """Rows that make up about BLOCK_BYTES, so that a block of long rows does not fill the memory."""
+    groups = range(metadata.num_row_groups)
+    total = sum(metadata.row_group(group).total_byte_size for group in groups)
+    per_row = total / max(metadata.num_rows, 1)
+    return int(min(BATCH_ROWS, max(FEWEST_BATCH_ROWS, BLOCK_BYTES / max(per_row, 1.0))))
 
 
 class Table:
@@ -105,9 +66,10 @@ class Table:
             return starts
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """All rows in blocks of at most BATCH_ROWS."""
+        """All rows in blocks of about BLOCK_BYTES, at most BATCH_ROWS rows each."""
         with self._open() as file:
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=None if columns is None else list(columns))
+            size = batch_rows(file.metadata)
+            yield from file.iter_batches(batch_size=size, columns=None if columns is None else list(columns))
 
     def take(self, rows: Iterable[int], columns: Sequence[str] | None = None) -> Iterator[tuple[int, Cells]]:
         """The rows asked for, in ascending order, reading only the row groups that hold them."""
@@ -256,43 +218,3 @@ def open_dataset(folder: Path) -> Dataset:
         load_split(folder),
         leave_out=bool(stored["leave_out"]),
     )
-
-
-def load_split(folder: Path) -> Split:
-    """The split of a data set; memory-mapped, so that a page that needs one row does not read a million."""
-    facts = json.loads((folder / SPLIT).read_text(encoding="utf-8"))
-    if isinstance(facts["train"], list):
-        return listed_split(folder, facts)
-    own = np.load(folder / OWN_CODES, mmap_mode="r") if facts["own_file"] else None
-    return Split(np.load(folder / CODES, mmap_mode="r"), own, facts["fingerprint"])
-
-
-def listed_split(folder: Path, facts: Mapping[str, Any]) -> Split:
-    """The split of a data set that was imported when row numbers stood in split.json."""
-    own = np.zeros(Table(folder / VALIDATION).row_count, dtype=np.uint8) if facts["own_file"] else None
-    codes = np.zeros(Table(folder / ROWS).row_count, dtype=np.uint8)
-    codes[facts["train"]] = Use.TRAIN
-    (codes if own is None else own)[facts["validation"]] = Use.VALIDATION
-    return Split(codes, own, facts["fingerprint"])
-
-
-def save_split(folder: Path, split: Split) -> None:
-    """Writes the split; split.json comes last and makes it valid."""
-    for name, codes in ((CODES, split.codes), (OWN_CODES, split.own)):
-        if codes is None:
-            (folder / name).unlink(missing_ok=True)
-            continue
-        fresh = folder / f"new-{name}"
-        np.save(fresh, codes)
-        fresh.replace(folder / name)
-    parts: tuple[Part, ...] = ("train", "validation", "test")
-    counts: dict[str, object] = {part: len(split.rows(part)) for part in parts}
-    counts |= {"left_out": len(split.left_out), "fingerprint": split.fingerprint, "own_file": split.own_file}
-    write_json(folder / SPLIT, counts)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Replaces a file in one step."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-    fresh.replace(path)

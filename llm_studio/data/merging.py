@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
-from llm_studio.data.dataset import READING, ROWS, Dataset, Table, open_dataset
+from llm_studio.data.dataset import READING, ROWS, Dataset, open_dataset
 from llm_studio.data.reading import Reading
 from llm_studio.data.reading.progress import Report
 from llm_studio.data.reading.sink import TableWriter
+from llm_studio.data.row_hashes import row_hashes
 from llm_studio.data.staging import Draft, staging_folder
 from llm_studio.data.types import ColumnKind, Guess
 from llm_studio.errors import UserError
@@ -54,15 +54,6 @@ def check_mapping(first: Dataset, second: Dataset, mapping: Columns) -> None:
             raise UserError(
                 f"Two columns go to “{target}”.", where="columns", fix="Give each column a place of its own."
             )
-
-
-def row_hashes(table: Table, columns: list[str]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    """[rows] 64 bits of the values of some columns, in this order."""
-    pieces = []
-    for batch in table.batches(columns):
-        frame = batch.select(columns).to_pandas()
-        pieces.append(pd.util.hash_pandas_object(frame, index=False, categorize=False).to_numpy())
-    return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.uint64)
 
 
 def renamed(batch: pa.RecordBatch, mapping: Columns) -> pa.Table:

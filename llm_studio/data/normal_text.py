@@ -42,6 +42,11 @@ def normal_bytes(values: pa.Array) -> tuple[bytes, npt.NDArray[np.int64], npt.ND
     starts, ends = bounds[:-1], bounds[1:]
     if len(codes) == 0:
         return data, starts, ends
+    if b"  " not in data:  # the usual case; a pass over all bytes is spared
+        held = ends > starts
+        leading = np.zeros(len(starts), dtype=np.int64)
+        leading[held] = codes[starts[held]] == SPACE
+        return data, starts + leading, ends - hanging(codes, starts + leading, ends)
     spaces = codes == SPACE
     filled = starts[ends > starts]
     extra = np.zeros(len(codes), dtype=np.bool_)
@@ -52,9 +57,14 @@ def normal_bytes(values: pa.Array) -> tuple[bytes, npt.NDArray[np.int64], npt.ND
         codes = codes[~extra]
         starts, ends = (places - np.searchsorted(dropped, places) for places in (starts, ends))
         data = codes.tobytes()
-    hanging = ends > starts
-    hanging[hanging] = codes[ends[hanging] - 1] == SPACE
-    return data, starts, ends - hanging
+    return data, starts, ends - hanging(codes, starts, ends)
+
+
+def hanging(codes: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Mask:
+    """[rows] whether a blank stands at the end of a value that holds more than blanks."""
+    found = ends > starts
+    found[found] = codes[ends[found] - 1] == SPACE
+    return found
 
 
 def _simplified(texts: pa.Array, whole: str) -> pa.Array:
@@ -118,12 +128,20 @@ def hashes(values: pa.Array) -> Hashes:
 
 def exact_hashes(values: pa.Array) -> Hashes:
     """[rows] 64 bits (XXH3) of each value as it is, never 0 but for values that are missing or blank."""
+    found = value_hashes(values)
+    found[blank(values)] = 0
+    return found
+
+
+def value_hashes(values: pa.Array) -> Hashes:
+    """[rows] 64 bits (XXH3) of each value as it is, also of blank ones; 0 where it is missing, and nowhere else."""
     data, bounds = _bytes_of(pc.fill_null(values, "").cast(pa.large_string()))
     view = memoryview(data)
     digest = xxhash.xxh3_64_intdigest
     pairs = zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     found = np.array([digest(view[start:end]) or 1 for start, end in pairs], dtype=np.uint64)
-    found[blank(values)] = 0
+    if values.null_count:
+        found[pc.is_null(values).to_numpy(zero_copy_only=False)] = 0
     return found
 
 

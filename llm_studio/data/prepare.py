@@ -11,24 +11,15 @@ import numpy as np
 
 from llm_studio.config import DatasetSettings
 from llm_studio.data.checking import Scan, check_columns, scan
-from llm_studio.data.dataset import (
-    READING,
-    ROWS,
-    SETTINGS,
-    VALIDATION,
-    Split,
-    Table,
-    conversations_of,
-    edited,
-    save_split,
-    write_json,
-)
+from llm_studio.data.dataset import READING, ROWS, SETTINGS, VALIDATION, Split, Table, conversations_of, edited
 from llm_studio.data.near_groups import near_groups
 from llm_studio.data.reading import Reading
 from llm_studio.data.reading.progress import Report
 from llm_studio.data.recipe import Recipe
 from llm_studio.data.refusals import named, no_usable_rows, not_read, refusal
+from llm_studio.data.row_hashes import repeated_rows
 from llm_studio.data.split import ROUGH_BELOW, Codes, Rows, Use, by_column, sampled, split_rows
+from llm_studio.data.stored_split import save_split, write_json
 from llm_studio.data.strata import strata_of
 from llm_studio.data.types import Conversation, Problem
 from llm_studio.errors import UserError
@@ -94,7 +85,7 @@ def prepare(
     split = Split(parts.codes, parts.own, fingerprint(folder, settings, parts, leave_out=leave_out))
     report(1.0, "Writing the split")
     write_json(folder / SETTINGS, {"settings": settings.model_dump(mode="json"), "leave_out": leave_out})
-    save_split(folder, split)
+    save_split(folder, split, repeated_rows=repeated_rows(Table(folder / ROWS), parts.checked.prompts))
     return Prepared(split, findings(parts))
 
 

@@ -11,12 +11,13 @@ from pydantic import ValidationError
 
 from llm_studio.config import DatasetSettings
 from llm_studio.data.connectors import SourceFile
-from llm_studio.data.dataset import READING, ROWS, VALIDATION, Table, write_json
+from llm_studio.data.dataset import READING, ROWS, VALIDATION, Table
 from llm_studio.data.guess import SAMPLE_ROWS, guess_layout
 from llm_studio.data.joining import read_files
 from llm_studio.data.prepare import VALIDATION_READING
 from llm_studio.data.reading import Reading, read_file, rejected_path
 from llm_studio.data.reading.progress import Report
+from llm_studio.data.stored_split import write_json
 from llm_studio.data.types import Guess
 from llm_studio.errors import UserError
 from llm_studio.store import Home

@@ -1,6 +1,5 @@
 """Counts what a data set holds: rows, turns, characters, tokens for one tokenizer, empty values, exact duplicates."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +11,8 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from llm_studio.data.dataset import STATISTICS, Dataset
+from llm_studio.data.row_hashes import row_hashes
+from llm_studio.data.stored_split import SPLIT
 from llm_studio.data.types import Conversation
 from llm_studio.errors import UserError
 
@@ -149,13 +150,12 @@ def measure(block: list[Conversation], tokenizer: Tokenizer) -> list[tuple[int, 
 
 
 def duplicate_rows(dataset: Dataset) -> int:
-    """Number of rows that repeat an earlier one in every column: by a 128-bit hash of each row."""
-    hashes = []
-    for batch in dataset.table.batches():
-        for cells in batch.to_pylist():
-            text = json.dumps(list(cells.values()), ensure_ascii=True)
-            hashes.append(hashlib.blake2b(text.encode(), digest_size=16).digest())
-    return len(hashes) - len(set(hashes))
+    """Number of rows that repeat an earlier one in every column; counted when the rows were split."""
+    known = json.loads((dataset.folder / SPLIT).read_text(encoding="utf-8")).get("repeated_rows")
+    if known is not None:
+        return int(known)
+    hashes = row_hashes(dataset.table, list(dataset.columns))  # made before that was counted
+    return len(hashes) - len(np.unique(hashes))
 
 
 def save(statistics: Statistics, folder: Path) -> None:

@@ -62,9 +62,9 @@ def test_a_column_of_numbers_is_sorted_as_numbers(tmp_path: Path) -> None:
 
 
 def test_a_first_look_stops_when_a_page_is_full(tmp_path: Path) -> None:
-    table = table_of(tmp_path / "rows.parquet", a=["Needle"] * 5000, b=[None] * 5000)
+    table = table_of(tmp_path / "rows.parquet", a=["Needle"] * 20000, b=[None] * 20000)
     found = browse.first_look(table, "needle", 50)
-    assert len(found.rows) >= 50 and not found.done and found.scanned < 5000
+    assert len(found.rows) >= 50 and not found.done and found.scanned < 20000
     assert browse.first_look(table, "thread", 50).done
 
 

@@ -39,7 +39,9 @@ def block(batch: pa.RecordBatch, settings: DatasetSettings) -> Block:
     answers = column_of(batch, settings.answer_column)
     faults = missing_or_empty(answers, settings.answer_column, "answer")
     parts = [column_of(batch, name) for name in settings.prompt_column]
-    prompts = joined(parts, settings.prompt_column_separator, batch.num_rows)
+    separator = settings.prompt_column_separator
+    # White space counts as one blank when prompts are compared, and one blank is compared without a further pass.
+    prompts = joined(parts, " " if separator.isspace() else separator, batch.num_rows)
     without = pc.equal(pc.binary_length(prompts), 0)
     if pc.any(without).as_py():
         whole = joined([column_of(batch, settings.system_column), answers], "\n", batch.num_rows)

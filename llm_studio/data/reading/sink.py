@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from llm_studio.data.types import Column, ColumnKind
 
 GROUP_ROWS = 1024
+COMPRESSION = "snappy"
+"""Every check, search and page reads the rows again: zstd takes half the space and three times the time of this."""
 GROUP_BYTES = 16 * 2**20
 GROUPS_AHEAD = 2
 EXAMPLES = 3
@@ -165,7 +167,7 @@ class TableWriter:
         if self._writer is None:
             part = self.target.with_name(f"{self.target.name}.part{len(self._parts)}")
             self._parts.append(part)
-            self._writer = pq.ParquetWriter(part, table.schema, compression="zstd", compression_level=1)
+            self._writer = pq.ParquetWriter(part, table.schema, compression=COMPRESSION)
         if len(self._writing) >= GROUPS_AHEAD:
             self._writing.popleft().result()
         self._writing.append(self._thread.submit(self._writer.write_table, table, row_group_size=GROUP_ROWS))
@@ -192,7 +194,7 @@ class TableWriter:
 
     def _join(self) -> None:
         schema = pa.schema([(name, pa.string()) for name in self._counts])
-        with pq.ParquetWriter(self.target, schema, compression="zstd", compression_level=1) as writer:
+        with pq.ParquetWriter(self.target, schema, compression=COMPRESSION) as writer:
             for part in self._parts:
                 with pq.ParquetFile(part) as file:
                     for index in range(file.metadata.num_row_groups):
