@@ -1,6 +1,5 @@
 """Search and order of rows agree with plain Python, whatever the text, and show what is known so far."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,8 @@ from hypothesis import strategies as st
 from llm_studio.data import browse
 from llm_studio.data.dataset import Table
 from llm_studio.errors import Cancelled, UserError
-from llm_studio.store import Home, Store
+from llm_studio.store import Store
 from tests.support.rows import make_dataset
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A store in a new home."""
-    home = Home(tmp_path / "home")
-    home.create()
-    opened = Store.open(home)
-    yield opened
-    opened.close()
 
 
 def table_of(path: Path, **columns: list[str | None]) -> Table:

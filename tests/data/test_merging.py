@@ -1,7 +1,5 @@
 """Two data sets become one import: columns mapped, every row kept, repeated rows said."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,18 +7,8 @@ import pytest
 from llm_studio.actions import datasets as actions
 from llm_studio.data import merging
 from llm_studio.errors import UserError
-from llm_studio.store import Home, JobRecord, Store
+from llm_studio.store import JobRecord, Store
 from tests.support.rows import make_dataset
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A store in a new home."""
-    home = Home(tmp_path / "home")
-    home.create()
-    opened = Store.open(home)
-    yield opened
-    opened.close()
 
 
 def quiet(share: float | None, words: str) -> None:

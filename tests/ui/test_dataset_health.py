@@ -1,9 +1,6 @@
 """The health page without a browser: findings with rows, a fix that is recorded, its way back, what stops a start."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,38 +8,12 @@ from llm_studio.actions.updating import run_update
 from llm_studio.data import open_dataset
 from llm_studio.data.health.job import run as run_health
 from llm_studio.errors import UserError
-from llm_studio.store import Home, Store
-from llm_studio.ui.page import Context, Event, Page
+from llm_studio.store import Store
 from llm_studio.ui.pages import dataset, new
 from tests.support.rows import make_dataset
+from tests.support.tab import Tab
 
 HOSTILE = "<img src=x onerror=1>"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A store in a new home."""
-    home = Home(tmp_path / "home")
-    home.create()
-    opened = Store.open(home)
-    yield opened
-    opened.close()
-
-
-class Tab:
-    """One browser tab on one page."""
-
-    def __init__(self, store: Store, page: Page, *args: str) -> None:
-        self.page = page
-        self.context = Context(store=store, home=store.home, route=page.route, args=args)
-
-    def text(self) -> str:
-        data = self.page.load(self.context, self.context.args)
-        return json.dumps([card.item.dump() for card in self.page.cards(data)], ensure_ascii=False)
-
-    def act(self, name: str) -> Any:
-        head, _, argument = name.partition("/")
-        return self.page.actions[head](self.context, self.context.args, Event(head, argument, True))
 
 
 def run_jobs(store: Store) -> None:

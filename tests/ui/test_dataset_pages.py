@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,58 +18,14 @@ from llm_studio.data.merging import run as run_merge
 from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import UserError
 from llm_studio.starter import BACKBONE
-from llm_studio.store import Home, JobRecord, Store
-from llm_studio.ui.diff import INPUTS, components
-from llm_studio.ui.page import Context, Event, Outcome, Page
+from llm_studio.store import JobRecord, Store
+from llm_studio.ui.diff import components
+from llm_studio.ui.page import Outcome
 from llm_studio.ui.pages import dataset, datasets, import_
 from llm_studio.ui.pages.conversation_view import conversation_markup
+from tests.support.tab import Tab
 
 HOSTILE = "<img src=x onerror=\"window.hacked=1\"> & 'quotes' `code`"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A store in a new home."""
-    home = Home(tmp_path / "home")
-    home.create()
-    opened = Store.open(home)
-    yield opened
-    opened.close()
-
-
-class Tab:
-    """One browser tab on one page: what it shows and what its actions do."""
-
-    def __init__(self, store: Store, page: Page, *args: str, **query: str) -> None:
-        self.page = page
-        self.context = Context(store=store, home=store.home, route=page.route, args=args, query=query)
-
-    def dumps(self) -> list[dict[str, Any]]:
-        data = self.page.load(self.context, self.context.args)
-        cards = list(self.page.cards(data))
-        names = [card.name for card in cards]
-        assert len(set(names)) == len(names)
-        assert self.page.crumbs is None or self.page.crumbs(data)
-        return [card.item.dump() for card in cards]
-
-    def text(self) -> str:
-        return json.dumps(self.dumps(), ensure_ascii=False)
-
-    def inputs(self) -> dict[str, dict[str, Any]]:
-        return {
-            properties["name"]: properties
-            for dump in self.dumps()
-            for kind, properties in components(dump)
-            if kind in INPUTS and kind != "table"
-        }
-
-    def act(self, name: str, value: Any = True, kind: str = "click") -> Outcome | None:
-        head, _, argument = name.partition("/")
-        return self.page.actions[head](self.context, self.context.args, Event(head, argument, value, kind))
-
-    def choose(self, name: str, value: Any) -> None:
-        self.context.draft[f"set/{name}"] = value
-        self.act(f"set/{name}", value)
 
 
 def rows(count: int = 40) -> list[dict[str, Any]]:

@@ -1,47 +1,14 @@
 """What the model sees: the page without a browser, with the real job and the bundled backbone."""
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
-
 from llm_studio.actions import seeing
 from llm_studio.config import make_config
 from llm_studio.modeling.token_job import run as run_tokens
-from llm_studio.store import Home, Store
-from llm_studio.ui.page import Context, Event, Page
+from llm_studio.store import Store
 from llm_studio.ui.pages import dataset, new, new_state
 from tests.support.rows import make_dataset
+from tests.support.tab import Tab
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A store in a new home."""
-    home = Home(tmp_path / "home")
-    home.create()
-    opened = Store.open(home)
-    yield opened
-    opened.close()
-
-
-class Tab:
-    """One browser tab on one page."""
-
-    def __init__(self, store: Store, page: Page, *args: str, **query: str) -> None:
-        self.page = page
-        self.context = Context(store=store, home=store.home, route=page.route, args=args, query=query)
-
-    def text(self) -> str:
-        data = self.page.load(self.context, self.context.args)
-        return json.dumps([card.item.dump() for card in self.page.cards(data)], ensure_ascii=False)
-
-    def act(self, name: str) -> Any:
-        head, _, argument = name.partition("/")
-        return self.page.actions[head](self.context, self.context.args, Event(head, argument, True))
 
 
 def run_all(store: Store) -> None:
