@@ -102,7 +102,8 @@ def fix(studio: Studio, page: Any, card: str) -> None:
     part(page, card).wait_for(state="detached", timeout=1000 * JOB_SECONDS)
 
 
-def test_a_broken_file_is_read_mended_looked_at_and_learned_from(studio: Studio, page: Any, tmp_path: Path) -> None:
+def test_a_broken_file_is_read_mended_looked_at_and_learned_from(own_studio: Studio, page: Any, tmp_path: Path) -> None:
+    studio = own_studio
     dataset_id = import_it(studio, page, broken_file(tmp_path))
     studio.open(page, f"#dataset/{dataset_id}/health")
     part(page, "health_overlap_train").wait_for(timeout=1000 * JOB_SECONDS)

@@ -66,7 +66,7 @@ def test_a_file_becomes_a_data_set(studio: Studio, page: Any, tmp_path: Path) ->
 
 def test_a_bad_file_is_explained_and_nothing_is_kept(studio: Studio, page: Any, tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
-    path.write_text("question,answer\na,b\na,b,c\n")
+    path.write_text("question,answer\na,b\na,b,c\na,b,c\n")
     studio.open(page, "#import")
     page.set_input_files("#upload", path)
     button(page, "Upload and read").click()
