@@ -40,11 +40,13 @@ from llm_studio.data import Dataset, open_dataset
 from llm_studio.data import statistics as figures
 from llm_studio.data.browse import browse_folder
 from llm_studio.data.connectors.local import allowed_folders
+from llm_studio.data.conversations import conversation_at
 from llm_studio.data.dataset import ROWS, VALIDATION, Part, Table
 from llm_studio.data.prepare import Preview
 from llm_studio.data.prepare import preview as preview_rows
 from llm_studio.data.staging import make_settings
 from llm_studio.data.statistics import Statistics
+from llm_studio.data.types import RowError
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import cached_snapshot, is_path, local_folder
 from llm_studio.starter import BACKBONE
@@ -79,6 +81,7 @@ __all__ = [
     "update_settings",
     "used_by",
     "validation_job",
+    "write_left_out",
     "write_part",
 ]
 
@@ -210,6 +213,22 @@ def write_part(dataset: Dataset, part: Part, path: Path) -> int:
         raise UserError(
             f"The file cannot be written: {error.strerror}.", where=str(path), fix="Choose another place."
         ) from None
+    return len(rows)
+
+
+def write_left_out(dataset: Dataset, path: Path) -> int:
+    """Writes the rows that no experiment reads as JSON Lines, each with "row" (from 1) and "reason"."""
+    rows = dataset.split.left_out
+    dropped = dataset.recipe.dropped(dataset.row_count)
+    table = dataset.table_of("train")
+    with path.open("w", encoding="utf-8") as file:
+        for row, cells in dataset.table.take(rows):
+            try:
+                conversation_at(table, row, dataset.settings)
+                reason = "left out by a fix" if dropped[row] else "not needed: not sampled, or part of a longer thread"
+            except RowError as error:
+                reason = f"{error.column}: {error.reason}" if error.column else error.reason
+            file.write(json.dumps({**cells, "row": row + 1, "reason": reason}, ensure_ascii=False) + "\n")
     return len(rows)
 
 

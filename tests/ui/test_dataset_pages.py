@@ -337,6 +337,20 @@ def test_the_rows_of_a_part_are_downloaded_with_their_numbers(store: Store) -> N
     assert all(one["question"] == f"Question {one['row'] - 1}?" for one in found)
 
 
+def test_rows_left_out_are_downloaded_with_their_reason(store: Store) -> None:
+    tab = Tab(store, dataset.PAGE, imported(store), "columns")
+    assert "Download the 1 row left out" in tab.text()
+    outcome = tab.act("download_left_out")
+    assert outcome is not None and outcome.download is not None
+    (line,) = outcome.download.path.read_text().splitlines()
+    assert json.loads(line) == {
+        "question": "Question 3?",
+        "answer": "",
+        "row": 4,
+        "reason": "answer: the answer is empty",
+    }
+
+
 def test_tokens_are_counted_anew_with_another_backbone(store: Store, tmp_path: Path) -> None:
     dataset_id = imported(store)
     run(store, "dataset_statistics")

@@ -8,6 +8,7 @@ from h2o_wave import ui
 from llm_studio.actions import datasets as actions
 from llm_studio.actions.datasets import DatasetView, is_active
 from llm_studio.data import Dataset
+from llm_studio.data.browse import browse_folder
 from llm_studio.data.dataset import READING, ROWS
 from llm_studio.data.prepare import Preview
 from llm_studio.data.reading import Reading, rejected_path
@@ -18,6 +19,8 @@ from llm_studio.ui import build, words
 from llm_studio.ui.page import Card, Context, Event, Outcome, download, stay
 from llm_studio.ui.pages import conversation_view, dataset_form
 from llm_studio.ui.pages.import_cards import preview_items, rejected_items
+
+MOST_DOWNLOADED = 20_000
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,25 @@ def cards(view: DatasetView, body: Body) -> list[Card]:
             *conversation_view.problem_bars(shown.problems, consent=leave_out),
             *side,
         ]
-    side = [*rejected_items(reading_of(dataset)), *side]
+    side = [*rejected_items(reading_of(dataset)), *left_out_items(view), *side]
     return [build.form("main", "columns_card", form), build.form("side", "preview_card", side)]
+
+
+def left_out_items(view: DatasetView) -> list[Any]:
+    """A way to get the rows that no experiment reads, where they are few enough for a click."""
+    count = len(view.dataset.split.left_out)
+    if not 0 < count <= MOST_DOWNLOADED:
+        return []
+    return [build.row(build.button("download_left_out", f"Download the {words.plural(count, 'row')} left out"))]
+
+
+def download_left_out(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Hands out the rows that no experiment reads, each with its number and reason."""
+    view = actions.show(ctx.store, args[0])
+    path = browse_folder(ctx.home, args[0]) / "left out.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    actions.write_left_out(view.dataset, path)
+    return download(path, f"{view.record.name} left out.jsonl")
 
 
 def reading_of(dataset: Dataset) -> Reading | None:
@@ -143,4 +163,10 @@ def drop(ctx: Context, args: tuple[str, ...], event: Event) -> None:
         ctx.draft.pop(name)
 
 
-ACTIONS = {"set": set_field, "save": save, "drop": drop, "download_rejected": download_rejected}
+ACTIONS = {
+    "set": set_field,
+    "save": save,
+    "drop": drop,
+    "download_rejected": download_rejected,
+    "download_left_out": download_left_out,
+}
