@@ -9,8 +9,8 @@ from llm_studio.data.prepare import VALIDATION_READING, has_own_validation, prep
 from llm_studio.data.reading import Reading
 from llm_studio.data.reading.progress import Report
 from llm_studio.data.refusals import refusal
+from llm_studio.data.splitting.stored_split import load_split
 from llm_studio.data.staging import DRAFT, Draft, staging_folder
-from llm_studio.data.stored_split import load_split
 from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, ExperimentRecord, Home, JobRecord, Store
 

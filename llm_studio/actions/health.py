@@ -7,8 +7,8 @@ from pathlib import Path
 from llm_studio.actions.finishing import UPDATE, newest_job, start_health
 from llm_studio.actions.updating import check_idle
 from llm_studio.data import Dataset
+from llm_studio.data.fixes.recipe import Recipe, recipe_step_for
 from llm_studio.data.health.report import HEALTH, Report, load
-from llm_studio.data.recipe import Recipe, recipe_step_for
 from llm_studio.errors import UserError
 from llm_studio.store import JobRecord, Store
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from llm_studio.actions.finishing import UPDATE, check_preview, quiet, start_counting, start_health, used_by
 from llm_studio.data import open_dataset
 from llm_studio.data.dataset import SETTINGS, STATISTICS, Split
+from llm_studio.data.fixes.recipe import Recipe, recipe_step_for
 from llm_studio.data.health.report import load as load_health
 from llm_studio.data.prepare import prepare
 from llm_studio.data.reading.progress import Report
-from llm_studio.data.recipe import Recipe, recipe_step_for
+from llm_studio.data.splitting.stored_split import CODES, OWN_CODES, SPLIT
 from llm_studio.data.staging import make_settings
-from llm_studio.data.stored_split import CODES, OWN_CODES, SPLIT
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.store import DatasetRecord, ExperimentRecord, Home, JobRecord, Store
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from llm_studio.config import DatasetSettings
 from llm_studio.data.conversations import conversations_of
-from llm_studio.data.recipe import Recipe
-from llm_studio.data.stored_split import OWN_ROWS, ROWS, Part, Split, load_split
+from llm_studio.data.fixes.recipe import Recipe
+from llm_studio.data.splitting.stored_split import OWN_ROWS, ROWS, Part, Split, load_split
 from llm_studio.data.types import Cells, Column, Conversation
 from llm_studio.errors import UserError
 

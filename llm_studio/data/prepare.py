@@ -12,15 +12,15 @@ import numpy as np
 from llm_studio.config import DatasetSettings
 from llm_studio.data.checking import Scan, check_columns, scan
 from llm_studio.data.dataset import READING, ROWS, SETTINGS, VALIDATION, Split, Table, conversations_of, edited
-from llm_studio.data.near_groups import near_groups
+from llm_studio.data.fixes.recipe import Recipe
 from llm_studio.data.reading import Reading
 from llm_studio.data.reading.progress import Report
-from llm_studio.data.recipe import Recipe
 from llm_studio.data.refusals import named, no_usable_rows, not_read, refusal
 from llm_studio.data.row_hashes import repeated_rows
-from llm_studio.data.split import ROUGH_BELOW, Codes, Rows, Use, by_column, sampled, split_rows
-from llm_studio.data.stored_split import save_split, write_json
-from llm_studio.data.strata import strata_of
+from llm_studio.data.splitting.near_groups import near_groups
+from llm_studio.data.splitting.split import ROUGH_BELOW, Codes, Rows, Use, by_column, sampled, split_rows
+from llm_studio.data.splitting.stored_split import save_split, write_json
+from llm_studio.data.splitting.strata import strata_of
 from llm_studio.data.types import Conversation, Problem
 from llm_studio.errors import UserError
 

@@ -17,7 +17,7 @@ from llm_studio.data.joining import read_files
 from llm_studio.data.prepare import VALIDATION_READING
 from llm_studio.data.reading import Reading, read_file, rejected_path
 from llm_studio.data.reading.progress import Report
-from llm_studio.data.stored_split import write_json
+from llm_studio.data.splitting.stored_split import write_json
 from llm_studio.data.types import Guess
 from llm_studio.errors import UserError
 from llm_studio.store import Home

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from llm_studio.data.dataset import STATISTICS, Dataset
 from llm_studio.data.row_hashes import row_hashes
-from llm_studio.data.stored_split import SPLIT
+from llm_studio.data.splitting.stored_split import SPLIT
 from llm_studio.data.types import Conversation
 from llm_studio.errors import UserError
 

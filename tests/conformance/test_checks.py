@@ -3,10 +3,10 @@
 import pytest
 
 from llm_studio.catalog.checks import CHECKS, Check
+from llm_studio.data.fixes.recipe import Recipe, recipe_step_for
 from llm_studio.data.health.findings import SEVERITIES, Finding
 from llm_studio.data.health.report import watch_of
 from llm_studio.data.health.watching import Context, Seen, Watch
-from llm_studio.data.recipe import Recipe, recipe_step_for
 from llm_studio.data.types import Message
 from tests.data.health.conftest import clean_pairs
 from tests.data.test_personal import GENUINE

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_studio.data.personal import PATTERNS, hinted, masked, occurrences, pattern
+from llm_studio.data.fixes.personal import PATTERNS, hinted, masked, occurrences, pattern
 
 # Composed here so that no scanner takes this file for a leak.
 GENUINE = {

@@ -11,9 +11,9 @@ import pytest
 from llm_studio.config import DatasetSettings
 from llm_studio.data import Dataset, open_dataset
 from llm_studio.data.connectors import SourceFile
+from llm_studio.data.fixes.recipe import Recipe, Step
 from llm_studio.data.prepare import prepare, preview
 from llm_studio.data.reading import Reading, read_file
-from llm_studio.data.recipe import Recipe, Step
 from llm_studio.data.staging import add_validation_file, read_into_staging
 from llm_studio.errors import UserError
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llm_studio.data.fixes.recipe import RECIPE, Kind, Recipe, Step, recipe_step_for
 from llm_studio.data.health.findings import Finding, Remedy
-from llm_studio.data.recipe import RECIPE, Kind, Recipe, Step, recipe_step_for
 from llm_studio.errors import UserError
 
 

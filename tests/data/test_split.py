@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from llm_studio.config import DatasetSettings
 from llm_studio.data.checking import normalised
-from llm_studio.data.split import Use, automatic_size, by_column, joined, sampled, split_rows
+from llm_studio.data.splitting.split import Use, automatic_size, by_column, joined, sampled, split_rows
 from llm_studio.errors import UserError
 
 Rows = np.ndarray

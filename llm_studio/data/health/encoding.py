@@ -4,7 +4,7 @@ import re
 
 from ftfy.badness import is_bad
 
-from llm_studio.data.edits import repaired
+from llm_studio.data.fixes.edits import repaired
 from llm_studio.data.health.findings import Finding, Part
 from llm_studio.data.health.watching import (
     PARTS,

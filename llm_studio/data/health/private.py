@@ -1,5 +1,6 @@
 """Finds personal data and secrets with the patterns of personal.py, which also mask them."""
 
+from llm_studio.data.fixes.personal import PATTERNS, Pattern, hinted, occurrences
 from llm_studio.data.health.findings import Finding, Part
 from llm_studio.data.health.watching import (
     PARTS,
@@ -12,7 +13,6 @@ from llm_studio.data.health.watching import (
     Words,
     finding,
 )
-from llm_studio.data.personal import PATTERNS, Pattern, hinted, occurrences
 
 WHY_PERSONAL = "A model can repeat what it has learned to anybody who uses it, also personal data."
 WHY_SECRET = "A model can repeat a key to anybody who uses it, and with it gives access away."

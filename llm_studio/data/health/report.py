@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from llm_studio.catalog.checks import CHECKS, Check
 from llm_studio.data.dataset import Dataset
+from llm_studio.data.fixes.personal import PATTERNS, masked
 from llm_studio.data.health.findings import SEVERITIES, Checked, Example, Finding, Part, Remedy, rows_in_words
 from llm_studio.data.health.watching import PARTS, Context, Seen, Tell, Watch, within
 from llm_studio.data.layouts import layout_of
-from llm_studio.data.personal import PATTERNS, masked
 
 HEALTH = "health.json"
 ROWS_FOLDER = "health"

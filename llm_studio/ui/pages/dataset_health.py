@@ -9,9 +9,9 @@ from llm_studio.actions import datasets as actions
 from llm_studio.actions import health as verbs
 from llm_studio.actions.datasets import DatasetView, is_active
 from llm_studio.actions.health import Health
+from llm_studio.data.fixes.recipe import Step
 from llm_studio.data.health.findings import Finding
 from llm_studio.data.health.report import Report
-from llm_studio.data.recipe import Step
 from llm_studio.ui import build, text, words
 from llm_studio.ui.page import Card, Context, Event, Outcome, dialog, panel, stay
 from llm_studio.ui.pages.dataset_columns import update_items

@@ -10,7 +10,7 @@ from llm_studio.actions import browsing
 from llm_studio.actions import datasets as actions
 from llm_studio.actions.datasets import DatasetView, is_active
 from llm_studio.data.conversations import conversation_at
-from llm_studio.data.split import Use
+from llm_studio.data.splitting.split import Use
 from llm_studio.data.types import Cells, RowError
 from llm_studio.store import JobRecord
 from llm_studio.ui import build, text, words

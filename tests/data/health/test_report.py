@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from llm_studio.data import open_dataset
+from llm_studio.data.fixes.recipe import Recipe, recipe_step_for
 from llm_studio.data.health import job as health_job
 from llm_studio.data.health.report import HEALTH, examine, load, save
 from llm_studio.data.prepare import prepare
-from llm_studio.data.recipe import Recipe, recipe_step_for
 from llm_studio.errors import Cancelled
 from llm_studio.store import Home, Store
 from llm_studio.worker.data_jobs import function_of

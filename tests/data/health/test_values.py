@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from llm_studio.data.fixes.recipe import Recipe, recipe_step_for
 from llm_studio.data.health.findings import Remedy
 from llm_studio.data.health.languages import language
-from llm_studio.data.recipe import Recipe, recipe_step_for
 from tests.data.health.conftest import Examine, clean_pairs, named, rows_named
 from tests.data.test_personal import GENUINE
 

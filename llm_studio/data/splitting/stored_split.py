@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow.parquet as pq
 
-from llm_studio.data.split import Codes, Rows, Use
+from llm_studio.data.splitting.split import Codes, Rows, Use
 
 Part = Literal["train", "validation", "test"]
 SPLIT = "split.json"

@@ -12,7 +12,7 @@ from typing import Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from llm_studio.data.edits import Edit, edit_of
+from llm_studio.data.fixes.edits import Edit, edit_of
 from llm_studio.data.health.findings import Finding
 from llm_studio.data.types import Cells
 from llm_studio.errors import UserError

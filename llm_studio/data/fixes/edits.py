@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import ftfy
 
-from llm_studio.data.personal import PATTERNS, masked
+from llm_studio.data.fixes.personal import PATTERNS, masked
 from llm_studio.data.types import Cells
 from llm_studio.errors import UserError
 
