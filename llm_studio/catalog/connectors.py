@@ -24,7 +24,7 @@ class Connector:
     """One member; `module` is imported when it is needed.
 
     A module with `find` names a file on this machine. One with `fetch` (`fetches`) brings files here in a data job; its
-    form is made from `fields`. `origin` follows a file's name ("a.csv, uploaded"). `library` (module) comes with
+    form is made from `fields`. `origin` follows a file's name ("a.csv, uploaded"). `requires` (a module) comes with
     `package`, which is not installed with the studio.
     """
 
@@ -35,7 +35,7 @@ class Connector:
     origin: str
     fetches: bool = False
     fields: tuple[SourceField, ...] = ()
-    library: str = ""
+    requires: str = ""
     package: str = ""
 
 

@@ -42,7 +42,7 @@ def fetch(
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HTTPError
-    from tqdm.auto import tqdm  # type: ignore[import-untyped]
+    from tqdm.auto import tqdm
 
     size = f" of {in_words(total_bytes)}" if total_bytes else ""
 

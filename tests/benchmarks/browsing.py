@@ -126,7 +126,7 @@ def pages(store: Store) -> dict[str, object]:
             "p50_ms": round(statistics.median(times)),
             "p95_ms": round(statistics.quantiles(times, n=20)[-1]),
         }
-        print(f"{name}: p50 {result[name]['p50_ms']} ms, p95 {result[name]['p95_ms']} ms", flush=True)  # type: ignore[index]
+        print(f"{name}: p50 {result[name]['p50_ms']} ms, p95 {result[name]['p95_ms']} ms", flush=True)
 
     measure("a page of rows", lambda: page(rng.randrange(rows - LIMIT)))
     measure(

@@ -40,7 +40,7 @@ BAD: dict[str, list[Pair]] = {
 def seen(part: str, row: int, pair: Pair) -> Seen:
     question, answer = pair
     messages = (Message("user", question), Message("assistant", answer, learned=True))
-    return Seen(part, row, messages)  # type: ignore[arg-type]
+    return Seen(part, row, messages)
 
 
 def good_pairs(check: Check, part: str) -> list[Pair]:
@@ -65,11 +65,11 @@ def show(watch: Watch, check: Check, *, bad: int) -> list[Finding]:
                 )
             if check.name == "role_order":
                 twice = (Message("user", "One?"), Message("user", "Two?"), Message("assistant", LONG, learned=True))
-                rows.append(Seen(part, 40 + row, twice))  # type: ignore[arg-type]
+                rows.append(Seen(part, 40 + row, twice))
         for one in rows:
             watch.look(one)
         looked[part] = len(rows)
-    return watch.found(looked, lambda share, words: None)  # type: ignore[arg-type]
+    return watch.found(looked, lambda share, words: None)
 
 
 @pytest.fixture(params=CHECKS, ids=lambda check: check.name)
@@ -83,7 +83,7 @@ def test_reports_bad_rows_with_number_reason_and_fix(check: Check) -> None:
     assert found and len({one.name for one in found}) == len(found)
     for one in found:
         assert one.check == check.name and one.name.startswith(check.name) and one.name.endswith(one.part)
-        assert SEVERITIES.index(one.severity) <= SEVERITIES.index(check.severity)  # type: ignore[arg-type]
+        assert SEVERITIES.index(one.severity) <= SEVERITIES.index(check.severity)
         assert all(text.endswith(".") for text in (one.what, one.why, one.fix))
         assert len(one.rows) == one.count and 0 <= one.share <= 1
         assert set(one.rows.tolist()) <= set(range(40, 70)), "a good row is listed"

@@ -149,7 +149,7 @@ def test_a_package_that_is_not_installed_is_said_with_the_command_that_installs_
     refuse_missing(azure)
     for library in ("no_such_package", "no_such_package.storage"):
         with pytest.raises(UserError, match="azure-storage-blob, which is not installed") as caught:
-            refuse_missing(replace(azure, library=library))
+            refuse_missing(replace(azure, requires=library))
         assert f"{sys.executable} -m pip install azure-storage-blob" in caught.value.fix
 
 

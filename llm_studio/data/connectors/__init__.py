@@ -91,7 +91,7 @@ def fetch(store: Store, source: Source, folder: Path, report: Report) -> tuple[S
 def refuse_missing(entry: Connector) -> None:
     """Says which package a connector lacks."""
     try:
-        missing = bool(entry.library) and find_spec(entry.library) is None
+        missing = bool(entry.requires) and find_spec(entry.requires) is None
     except ModuleNotFoundError:  # a package above it is not there
         missing = True
     if missing:

@@ -113,7 +113,7 @@ def download(
 ) -> list[Path]:
     """The files one after the other; each keeps its place under the folder."""
     from huggingface_hub import hf_hub_download
-    from tqdm.auto import tqdm  # type: ignore[import-untyped]
+    from tqdm.auto import tqdm
 
     meter = Meter(total_bytes, report)
 

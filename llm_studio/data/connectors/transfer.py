@@ -2,7 +2,7 @@
 
 import errno
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from llm_studio.data.reading.formats import EXTENSIONS, LIST_OF_FORMATS
@@ -56,10 +56,10 @@ def save(
         raise
 
 
-def write(writer: object, chunk: bytes, path: Path) -> None:
+def write(writer: Callable[[bytes], object], chunk: bytes, path: Path) -> None:
     """Writes one chunk; a full disk is the user's to mend."""
     try:
-        writer(chunk)  # type: ignore[operator]
+        writer(chunk)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError("The disk is full.", where=str(path.parent), fix="Free some space.") from None

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from llm_studio.data.fixes.edits import Edit, edit_of
-from llm_studio.data.health.findings import Finding
+from llm_studio.data.health.findings import Finding, Kind
 from llm_studio.data.types import Cells
 from llm_studio.errors import UserError
 
-Kind = Literal["drop", "deduplicate", "trim", "replace", "repair"]
 Rows = npt.NDArray[np.int64]
 RECIPE = "recipe.json"
 ROWS_FOLDER = "recipe"
@@ -202,13 +201,13 @@ class Recipe:
         return cells
 
 
-def read_step(folder: Path, stored: dict[str, object]) -> Step:
+def read_step(folder: Path, stored: dict[str, Any]) -> Step:
     """One step of recipe.json with its rows."""
     values = {name: value for name, value in stored.items() if name != "rows"}
     rows = (
         np.load(folder / ROWS_FOLDER / Path(str(stored["rows"])).name, allow_pickle=False) if stored["rows"] else None
     )
-    return Step(**values, rows=rows)  # type: ignore[arg-type]
+    return Step(**values, rows=rows)
 
 
 def recipe_step_for(finding: Finding) -> Step:
@@ -219,6 +218,6 @@ def recipe_step_for(finding: Finding) -> Step:
     """
     if finding.remedy is None:
         raise UserError(f"No step cures this: {finding.what}", where=finding.check, fix=finding.fix)
-    kind: Kind = finding.remedy.kind  # type: ignore[assignment]
+    kind = finding.remedy.kind
     rows = finding.rows if kind in ("drop", "deduplicate") else None
     return Step(kind, dict(finding.remedy.params), finding.what, finding.count, time.time(), rows)

@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+Kind = Literal["drop", "deduplicate", "trim", "replace", "repair"]
+"""What a step of a recipe does."""
 Severity = Literal["note", "warning", "stops"]
 SEVERITIES: tuple[Severity, ...] = ("note", "warning", "stops")
 Part = Literal["train", "validation"]
@@ -21,7 +23,7 @@ def no_rows() -> npt.NDArray[np.int64]:
 class Remedy:
     """The step of a recipe that would cure a finding; see recipe.py for the kinds and what `params` hold."""
 
-    kind: str
+    kind: Kind
     params: dict[str, object] = field(default_factory=dict)
 
 

@@ -15,6 +15,7 @@ from llm_studio.data.health.findings import (
     EXAMPLES,
     Example,
     Finding,
+    Kind,
     Part,
     Remedy,
     Severity,
@@ -47,7 +48,7 @@ class Context:
         """Whether a recipe reaches the rows of a part."""
         return part == "train" or not self.own_file
 
-    def edit(self, kind: str, **params: object) -> Remedy:
+    def edit(self, kind: Kind, **params: object) -> Remedy:
         """A text step over all columns that are read."""
         return Remedy(kind, {"columns": list(self.columns), "nested": list(self.nested), **params})
 

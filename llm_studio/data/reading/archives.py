@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 import pyarrow as pa
 
@@ -144,7 +144,7 @@ def damaged(name: str, kind: str, said: str) -> UserError:
 def opened(path: Path, kind: str) -> IO[bytes]:
     """The file as a stream of unpacked bytes."""
     if kind == "gzip":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
+        return cast(IO[bytes], gzip.open(path, "rb"))
     if kind == "zstd":
         stream: IO[bytes] = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
         return stream

@@ -77,7 +77,7 @@ def test_a_redirect_to_a_private_address_is_refused(serve: Serve, folder: Path) 
 
 def test_a_redirect_out_of_https_is_refused(serve: Serve, folder: Path) -> None:
     for target in ("http://example.org/rows.csv", "file:///etc/passwd", "ftp://example.org/a.csv"):
-        site = serve(lambda h, target=target: reply(h, b"", 302, Location=target))  # type: ignore[misc]
+        site = serve(lambda h, target=target: reply(h, b"", 302, Location=target))
         with pytest.raises(UserError, match="not https"):
             get(f"http://127.0.0.1:{site.port}/", folder, site.port)
 
@@ -146,7 +146,7 @@ def test_a_file_above_the_limit_is_refused_by_its_size_and_while_it_comes(serve:
             handler.wfile.write(b"x" * 2**16)
 
     for answer in (lambda h: reply(h, ROWS * 100_000), endless):
-        site = serve(answer)  # type: ignore[arg-type]
+        site = serve(answer)
         with pytest.raises(UserError, match="larger than"):
             get(f"http://127.0.0.1:{site.port}/a.csv", folder, site.port, limit=1_000_000)
         assert list(folder.iterdir()) == []
