@@ -29,9 +29,10 @@ from llm_studio.training.events import CheckpointSaved, EvaluationDue, Listener,
 from llm_studio.training.feed import Feed, Step
 from llm_studio.training.losses import weighted_nats
 from llm_studio.training.noise import EmbeddingNoise
+from llm_studio.training.optimizers import make_optimizer
 from llm_studio.training.plan import make_plan
 from llm_studio.training.progress import Progress
-from llm_studio.training.schedules import make_optimizer, rate_factor
+from llm_studio.training.schedules import rate_factor
 
 
 class OutOfMemoryError(UserError):
