@@ -123,23 +123,22 @@ class Training(Section):
 
     init_lora_weights: Annotated[
         Literal["default", "pissa", "loftq"],
-        Knob(title="Start of the adapter", group="LoRA", level="expert", status="coming", visible_when=when(lora=True)),
+        Knob(title="Start of the adapter", group="LoRA", level="expert", visible_when=when(lora=True)),
     ] = "default"
-    """What the adapter matrices start from: zero effect, or the main directions of the backbone's weights (PiSSA), or
-    what quantising lost (LoftQ)."""
+    """What the adapter starts from: zero effect, the main directions of the backbone's weights (PiSSA, learns faster;
+    not with int8 or int4), or what 4 bits lost (LoftQ, with int4 only). Sources: arXiv:2404.02948, arXiv:2310.08659."""
 
     lora_unfreeze_layers: Annotated[
         tuple[str, ...],
-        Knob(
-            title="Layers trained in full", group="LoRA", level="expert", status="coming", visible_when=when(lora=True)
-        ),
+        Knob(title="Layers trained in full", group="LoRA", level="expert", visible_when=when(lora=True)),
     ] = ()
-    """Layers that are trained in full beside the adapters."""
+    """Layers whose name contains one of these texts are trained in full beside the adapter, for instance embed, head
+    or norm. They are saved with it."""
 
     freeze_layers: Annotated[
-        tuple[str, ...], Knob(title="Frozen layers", level="expert", status="coming", visible_when=when(lora=False))
+        tuple[str, ...], Knob(title="Frozen layers", level="expert", visible_when=when(lora=False))
     ] = ()
-    """Layers that are not trained."""
+    """Weights whose name contains one of these texts are not trained, for instance embed or layers.0."""
 
     differential_learning_rate_layers: Annotated[
         tuple[str, ...],

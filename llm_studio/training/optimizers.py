@@ -1,7 +1,6 @@
 """The optimiser of the settings, and which of the trained weights get which decay and learning rate."""
 
-import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 
 from llm_studio.catalog.optimizers import optimizer
 from llm_studio.config.training import Training
-from llm_studio.errors import UserError
+from llm_studio.modeling.layers import need_each
 
 NO_DECAY = ("bias", "norm")
 TABLES = ("embed", "lm_head", "wte")
@@ -36,7 +35,9 @@ def parameter_groups(model: Any, training: Training) -> list[dict[str, Any]]:
     """
     trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     own = training.differential_learning_rate_layers
-    need_each(own, (name for name, _ in trained), where="training.differential_learning_rate_layers", what="trained")
+    need_each(
+        own, (name for name, _ in trained), where="training.differential_learning_rate_layers", what="trained weight"
+    )
     groups: dict[tuple[bool, bool, bool], dict[str, Any]] = {}
     for name, weight in trained:
         differs, decays, table = any(part in name for part in own), is_decayed(name, weight), is_table(name, weight)
@@ -54,21 +55,3 @@ def is_table(name: str, weight: torch.Tensor) -> bool:
 def is_decayed(name: str, weight: torch.Tensor) -> bool:
     """Whether weight decay applies: not to norms, biases and other vectors."""
     return weight.ndim >= 2 and not any(part in name.lower() for part in NO_DECAY)
-
-
-def need_each(wanted: Sequence[str], names: Iterable[str], *, where: str, what: str) -> None:
-    """Refuse texts that are part of no name.
-
-    Raises:
-        UserError: with the nearest parts of names there are.
-    """
-    known = list(names)
-    parts = sorted({part for name in known for part in name.split(".") if not part.isdigit()})
-    for text in wanted:
-        if not any(text in name for name in known):
-            near = difflib.get_close_matches(text, parts, n=3, cutoff=0.4)
-            raise UserError(
-                f"No {what} weight has {text!r} in its name.",
-                where=where,
-                fix=f"Did you mean {' or '.join(near)}?" if near else f"Parts of names are: {', '.join(parts[:20])}.",
-            )
