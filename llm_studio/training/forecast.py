@@ -22,7 +22,7 @@ class Measured:
     step. weight_bytes: of the backbone. step_rows: rows at once that fitted, the batch size unless memory ran out.
     rows: to learn from. first_step_seconds: what the first step took longer than a usual one. likelihood_seconds: the
     perplexity of all rows to score. answer_seconds, untouched_answer_seconds: all answers of one evaluation of the
-    tuned model, and of the untouched backbone. base_scores_known: the latter need not be computed again.
+    tuned model, and of the untouched backbone. base_scores: under which name the scores of the latter are kept.
     checkpoint_bytes, checkpoint_seconds: one of "best" and "last"; resume_*: the state to go on from.
     """
 
@@ -43,7 +43,7 @@ class Measured:
     answer_seconds: float
     untouched_answer_seconds: float
     generated_rows: int
-    base_scores_known: bool
+    base_scores: str
     checkpoint_bytes: int
     checkpoint_seconds: float
     resume_bytes: int
@@ -94,10 +94,15 @@ class Forecast:
         return self.fits_memory and self.fits_disk
 
 
-def forecast(measured: Measured, config: ExperimentConfig, *, steps: int, evaluations: int) -> Forecast:
-    """The whole experiment. steps, evaluations: of the plan (`make_plan`), the untouched backbone not counted."""
+def forecast(
+    measured: Measured, config: ExperimentConfig, *, steps: int, evaluations: int, base_scores_known: bool
+) -> Forecast:
+    """The whole experiment. steps, evaluations: of the plan (`make_plan`), the untouched backbone not counted.
+
+    base_scores_known: an earlier experiment has left the scores of the untouched backbone on these rows.
+    """
     training = config.training
-    before = training.evaluate_before_training and not measured.base_scores_known
+    before = training.evaluate_before_training and not base_scores_known
     scoring = evaluations * (measured.likelihood_seconds + measured.answer_seconds)
     if before:
         scoring += measured.likelihood_seconds + measured.untouched_answer_seconds

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llm_studio.config import ExperimentConfig, make_config
-from llm_studio.training.forecast import Measured, evenly_spread, forecast, typical_seconds
+from llm_studio.training.forecast import Forecast, Measured, evenly_spread, forecast, typical_seconds
 
 MEASURED = Measured(
     measured_at=1_000.0,
@@ -26,7 +26,7 @@ MEASURED = Measured(
     answer_seconds=5.0,
     untouched_answer_seconds=20.0,
     generated_rows=100,
-    base_scores_known=False,
+    base_scores="ab12",
     checkpoint_bytes=3_000_000,
     checkpoint_seconds=0.1,
     resume_bytes=9_000_000,
@@ -39,8 +39,14 @@ def config_of(**changes: Any) -> ExperimentConfig:
     return make_config({"training.batch_size": 4, **changes})
 
 
+def forecast_of(
+    measured: Measured, config: ExperimentConfig, *, steps: int, evaluations: int, base_scores_known: bool = False
+) -> Forecast:
+    return forecast(measured, config, steps=steps, evaluations=evaluations, base_scores_known=base_scores_known)
+
+
 def test_counts_start_steps_evaluations_the_untouched_backbone_and_checkpoints_once_each() -> None:
-    found = forecast(MEASURED, config_of(), steps=240, evaluations=4)
+    found = forecast_of(MEASURED, config_of(), steps=240, evaluations=4)
     assert found.training_seconds == pytest.approx(240 * 0.17 + 0.5)
     assert found.scoring_seconds == pytest.approx(4 * (3 + 5) + 3 + 20)
     assert found.saving_seconds == pytest.approx((4 + 1) * 0.1 + 4 * 0.2)
@@ -49,25 +55,27 @@ def test_counts_start_steps_evaluations_the_untouched_backbone_and_checkpoints_o
 
 
 def test_scores_of_the_untouched_backbone_cost_nothing_when_they_are_known_or_not_wanted() -> None:
-    known = forecast(replace(MEASURED, base_scores_known=True), config_of(), steps=240, evaluations=4)
-    unwanted = forecast(MEASURED, config_of(**{"training.evaluate_before_training": False}), steps=240, evaluations=4)
+    known = forecast_of(MEASURED, config_of(), steps=240, evaluations=4, base_scores_known=True)
+    unwanted = forecast_of(
+        MEASURED, config_of(**{"training.evaluate_before_training": False}), steps=240, evaluations=4
+    )
     assert known.scoring_seconds == unwanted.scoring_seconds == pytest.approx(4 * 8)
 
 
 def test_checkpoints_take_what_is_kept_and_what_is_written_beside_it() -> None:
-    both = forecast(MEASURED, config_of(), steps=10, evaluations=2)
-    last = forecast(MEASURED, config_of(**{"training.save_checkpoint": "last"}), steps=10, evaluations=2)
+    both = forecast_of(MEASURED, config_of(), steps=10, evaluations=2)
+    last = forecast_of(MEASURED, config_of(**{"training.save_checkpoint": "last"}), steps=10, evaluations=2)
     assert both.disk_bytes == 3 * 3_000_000 + 2 * 9_000_000
     assert last.disk_bytes == 2 * 3_000_000 + 2 * 9_000_000
-    full = forecast(replace(MEASURED, free_disk_bytes=20_000_000), config_of(), steps=10, evaluations=2)
+    full = forecast_of(replace(MEASURED, free_disk_bytes=20_000_000), config_of(), steps=10, evaluations=2)
     assert (full.fits_disk, full.fits) == (False, False)
 
 
 def test_does_not_fit_when_the_margin_is_missing_or_only_fewer_rows_could_be_had() -> None:
     tight = replace(MEASURED, available_bytes=1_410_000_000)
     fewer = replace(MEASURED, step_rows=2)
-    assert not forecast(tight, config_of(), steps=1, evaluations=1).fits_memory
-    assert not forecast(fewer, config_of(), steps=1, evaluations=1).fits_memory
+    assert not forecast_of(tight, config_of(), steps=1, evaluations=1).fits_memory
+    assert not forecast_of(fewer, config_of(), steps=1, evaluations=1).fits_memory
 
 
 def test_one_disturbed_step_does_not_move_the_typical_one() -> None:
