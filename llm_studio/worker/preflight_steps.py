@@ -16,7 +16,7 @@ TIMED = 9
 FEWEST_TIMED = 3
 LONG_SECONDS = 12.0
 """After so long, the steps that are timed so far are enough, from FEWEST_TIMED on."""
-MOST_PLANNED = 50_000
+MOST_PLANNED = 10_000
 """Steps that are looked through for the heaviest one."""
 
 StepOn = Callable[[Sequence[Sample]], torch.Tensor]
