@@ -15,7 +15,8 @@ from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import cached_snapshot, is_path
 from llm_studio.starter import BACKBONE
 from llm_studio.store import DatasetRecord, JobRecord, Store
-from llm_studio.training.forecast import Measured
+from llm_studio.training.forecast import Forecast, Measured, forecast
+from llm_studio.training.plan import make_plan
 
 KIND = "preflight"
 HOLDER = "preflight"  # kind of the lease that a pre-flight takes
@@ -78,6 +79,23 @@ def figures_of(store: Store, key: str) -> Measured | None:
     """The figures of the last hour under a key."""
     kept = store.preflights.get(key)
     return None if kept is None else Measured.from_dict(kept)
+
+
+def base_scores_known(store: Store, measured: Measured) -> bool:
+    """Whether an experiment has left the scores of the untouched backbone on these rows."""
+    return bool(measured.base_scores) and (store.home.base_scores / measured.base_scores / "scores.json").is_file()
+
+
+def forecast_of(store: Store, measured: Measured, config: ExperimentConfig) -> Forecast:
+    """The whole experiment, with as many epochs and evaluations as the config asks for."""
+    plan = make_plan(config, measured.rows)
+    return forecast(
+        measured,
+        config,
+        steps=plan.steps,
+        evaluations=max(1, len(plan.evaluations)),
+        base_scores_known=base_scores_known(store, measured),
+    )
 
 
 def look(

@@ -47,11 +47,11 @@ class Evaluations:
 
     def before(self, model: Any, dtype: str, fingerprint: str) -> None:
         """Score the untouched backbone, or take the scores from an earlier experiment on the same rows."""
-        cached = (
-            self._store.home.cache
-            / "base_scores"
-            / self._key(dtype, fingerprint, str(getattr(model.config, "_commit_hash", "")))
-        )
+        key = base_scores_key(
+            self.config, self._template, self._questions, device=self._record.device, dtype=dtype,
+            fingerprint=fingerprint, commit=str(getattr(model.config, "_commit_hash", "")),
+        )  # fmt: skip
+        cached = self._store.home.base_scores / key
         scores_file, rows_file = cached / "scores.json", cached / "predictions.parquet"
         self._folder.mkdir(parents=True, exist_ok=True)
         if scores_file.is_file() and rows_file.is_file():
@@ -114,27 +114,37 @@ class Evaluations:
         )
         self._reporter.note(f"Evaluation {words} on {values['rows']} rows: {', '.join(shown)}.")
 
-    def _key(self, dtype: str, fingerprint: str, commit: str) -> str:
-        """Changes with backbone, rows, template, lengths and everything that shapes an answer."""
-        path = Path(path_of(self.config.llm_backbone))
-        files = sorted(path.glob("*")) if path.is_dir() else []
-        parts = [
-            KEY_VERSION,
-            self.config.environment.seed if self.config.prediction.do_sample else 0,
-            commit,
-            self.config.llm_backbone,
-            self.config.environment.huggingface_branch,
-            [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
-            fingerprint,
-            dtype,
-            self._record.device.partition(":")[0],
-            str(self._template.tokenizer.chat_template),
-            [question.sample.row for question in self._questions],
-            self.config.tokenizer.model_dump(),
-            self.config.dataset.model_dump(),
-            self.config.prediction.model_dump(),
-        ]
-        return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
+
+def base_scores_key(
+    config: ExperimentConfig,
+    template: Template,
+    questions: Sequence[Question],
+    *,
+    device: str,
+    dtype: str,
+    fingerprint: str,
+    commit: str,
+) -> str:
+    """Changes with backbone, rows, template, lengths and everything that shapes an answer."""
+    path = Path(path_of(config.llm_backbone))
+    files = sorted(path.glob("*")) if path.is_dir() else []
+    parts = [
+        KEY_VERSION,
+        config.environment.seed if config.prediction.do_sample else 0,
+        commit,
+        config.llm_backbone,
+        config.environment.huggingface_branch,
+        [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
+        fingerprint,
+        dtype,
+        device.partition(":")[0],
+        str(template.tokenizer.chat_template),
+        [question.sample.row for question in questions],
+        config.tokenizer.model_dump(),
+        config.dataset.model_dump(),
+        config.prediction.model_dump(),
+    ]
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
 
 
 def numbers(values: Values) -> dict[str, Any]:

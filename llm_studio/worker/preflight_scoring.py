@@ -22,7 +22,7 @@ SHORT_TOKENS = 3
 LONGER_TOKENS = (10, 34)
 TRIED_ROWS = 3
 TRIED_SECONDS = 3.0
-CHANCE = 0.8
+CHANCE = 0.9
 """From this share of ln(vocabulary) per token on, a backbone knows nothing yet, not even when to end an answer."""
 
 ShouldStop = Callable[[], bool]
@@ -64,7 +64,7 @@ def time_scoring(
     limit = config.prediction.max_length_inference
     ends = answers_end(model, template, asked, targets, config, should_stop)
     prompts = [len(one.prompt) for one in asked]
-    tuned = [limit] * len(asked) if chance else targets
+    tuned = [limit] * len(asked) if chance and not ends else targets
     return ScoringTimes(
         likelihood,
         seconds_of_answers(batches, prompts, tuned, limit, pace),
