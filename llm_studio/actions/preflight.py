@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,16 @@ def key_of(config: ExperimentConfig, *, fingerprint: str, device: str, context_l
     settings = {path: value for path, value in flatten(config).items() if not path.startswith(NEVER_SHAPES)}
     settings["tokenizer.max_length"] = min(config.tokenizer.max_length, context_length or config.tokenizer.max_length)
     parts = [
-        VERSION, [version("torch"), version("transformers")], fingerprint, device, os.cpu_count(),
+        VERSION, library_versions(), fingerprint, device, os.cpu_count(),
         psutil.virtual_memory().total, settings, files_of(config),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts, default=str, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=1)
+def library_versions() -> tuple[str, ...]:
+    """Of what computes; read from the installed packages without importing them."""
+    return version("torch"), version("transformers"), version("peft")
 
 
 def files_of(config: ExperimentConfig) -> list[tuple[str, int, int]]:

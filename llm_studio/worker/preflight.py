@@ -20,7 +20,7 @@ from llm_studio.training.trainer import Trainer
 from llm_studio.worker.preflight_memory import available_bytes, bytes_now, device_bytes, peak_bytes
 from llm_studio.worker.preflight_saving import write_checkpoint, write_state
 from llm_studio.worker.preflight_scoring import time_scoring
-from llm_studio.worker.preflight_steps import planned_steps, time_steps
+from llm_studio.worker.preflight_steps import PlannedStep, planned_steps, time_steps
 
 Tell = Callable[[str], None]
 
@@ -60,34 +60,24 @@ def measure(
     """
     config, device = subject.config, subject.device
     base = bytes_now(device)
-    trainer = Trainer(
-        subject.model,
-        subject.samples,
-        config,
-        folder=folder / "states",
-        device=device,
-        pad_id=subject.template.pad_id,
-        autocast=subject.autocast,
-        packed=subject.packed,
-        listen=lambda event: None,
-        should_stop=should_stop,
-    )
-    tokens, learned = (array.tolist() for array in subject.samples.lengths())
-    steps = planned_steps(
-        trainer.plan.steps or trainer.plan.steps_per_epoch, trainer.plan.order.of, tokens, learned, areas_of(subject)
-    )
     try:
-        times = time_steps(steps, subject.samples, trainer.step_on, device=device, tell=tell, should_stop=should_stop)
+        trainer = trainer_of(subject, folder / "states", should_stop)
+        times = time_steps(
+            steps_of(subject, trainer),
+            subject.samples,
+            trainer.step_on,
+            device=device,
+            tell=tell,
+            should_stop=should_stop,
+        )
         tell("Writing a checkpoint")
         checkpoint = write_checkpoint(subject.model, subject.template.tokenizer, folder)
         state = write_state(trainer, folder / "states")
-        rows = trainer.feed.layout.most_rows
-        del trainer
-        tell("Scoring some rows")
-        scoring = time_scoring(subject.model, subject.template, subject.questions, config, should_stop=should_stop)
         free_disk = shutil.disk_usage(folder).free
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    tell("Scoring some rows")
+    scoring = time_scoring(subject.model, subject.template, subject.questions, config, should_stop=should_stop)
     return Measured(
         measured_at=time.time(),
         device=device,
@@ -96,7 +86,7 @@ def measure(
         peak_bytes=peak_bytes(device),
         base_bytes=base,
         weight_bytes=sum(weight.numel() * weight.element_size() for weight in subject.model.parameters()),
-        step_rows=rows,
+        step_rows=trainer.feed.layout.most_rows,
         rows=len(subject.samples),
         start_seconds=start_seconds,
         first_step_seconds=times.first_seconds,
@@ -113,6 +103,29 @@ def measure(
         resume_seconds=state.seconds,
         free_disk_bytes=free_disk,
     )
+
+
+def trainer_of(subject: Subject, folder: Path, should_stop: Callable[[], bool]) -> Trainer:
+    """A trainer with a fresh optimiser, as the experiment makes it."""
+    return Trainer(
+        subject.model,
+        subject.samples,
+        subject.config,
+        folder=folder,
+        device=subject.device,
+        pad_id=subject.template.pad_id,
+        autocast=subject.autocast,
+        packed=subject.packed,
+        listen=lambda event: None,
+        should_stop=should_stop,
+    )
+
+
+def steps_of(subject: Subject, trainer: Trainer) -> list[PlannedStep]:
+    """The steps that the experiment will take; those of one epoch when it trains for none."""
+    tokens, learned = (array.tolist() for array in subject.samples.lengths())
+    steps = trainer.plan.steps or trainer.plan.steps_per_epoch
+    return planned_steps(steps, trainer.plan.order.of, tokens, learned, areas_of(subject))
 
 
 def areas_of(subject: Subject) -> Callable[[Sequence[int]], list[int]]:
