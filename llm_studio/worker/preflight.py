@@ -62,14 +62,8 @@ def measure(
     base = bytes_now(device)
     try:
         trainer = trainer_of(subject, folder / "states", should_stop)
-        times = time_steps(
-            steps_of(subject, trainer),
-            subject.samples,
-            trainer.step_on,
-            device=device,
-            tell=tell,
-            should_stop=should_stop,
-        )
+        steps = steps_of(subject, trainer)
+        times = time_steps(steps, subject.samples, trainer.step_on, device=device, tell=tell, should_stop=should_stop)
         tell("Writing a checkpoint")
         checkpoint = write_checkpoint(subject.model, subject.template.tokenizer, folder)
         state = write_state(trainer, folder / "states")
