@@ -26,7 +26,10 @@ KEY_VERSION = 2
 
 
 class Evaluations:
-    """All evaluations of one experiment, on the same rows."""
+    """All evaluations of one experiment, on the same rows.
+
+    base_scores: under which name those of the untouched backbone are kept; seconds_before: how long they took.
+    """
 
     def __init__(
         self,
@@ -41,16 +44,19 @@ class Evaluations:
         self._record = record
         self.config = config
         self._template = template
-        self._questions = questions
         self._reporter = reporter
         self._folder = store.home.experiment(record.id) / "predictions"
+        self.questions = questions
+        self.base_scores = ""
+        self.seconds_before = 0.0
 
     def before(self, model: Any, dtype: str, fingerprint: str) -> None:
         """Score the untouched backbone, or take the scores from an earlier experiment on the same rows."""
         key = base_scores_key(
-            self.config, self._template, self._questions, device=self._record.device, dtype=dtype,
+            self.config, self._template, self.questions, device=self._record.device, dtype=dtype,
             fingerprint=fingerprint, commit=str(getattr(model.config, "_commit_hash", "")),
         )  # fmt: skip
+        self.base_scores = key
         cached = self._store.home.base_scores / key
         scores_file, rows_file = cached / "scores.json", cached / "predictions.parquet"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -62,6 +68,7 @@ class Evaluations:
             return
         self._reporter.phase("Scoring the untouched backbone")
         values = self.score(model, 0, 0.0, "before", prefix="Untouched backbone. ")
+        self.seconds_before = float(values["seconds"])
         cached.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self._folder / f"{0:08d}.parquet", rows_file)
         beside = scores_file.with_suffix(".part")
@@ -78,7 +85,7 @@ class Evaluations:
         predictions = score_rows(
             model,
             self._template,
-            self._questions,
+            self.questions,
             self.config,
             should_stop=self._reporter.should_stop,
             report=lambda words: self._reporter.detail(prefix + words),

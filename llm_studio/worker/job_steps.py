@@ -30,8 +30,10 @@ from llm_studio.training.divergence import DivergedError
 from llm_studio.training.plan import make_plan
 from llm_studio.training.trainer import Trainer
 from llm_studio.worker.job_evaluation import Evaluations
+from llm_studio.worker.job_forecast import forecast_for, is_told
 from llm_studio.worker.job_listener import TrainingListener
 from llm_studio.worker.job_reporting import Reporter, Teller
+from llm_studio.worker.preflight import Subject, process_seconds
 
 RESUME = "resume"
 SEED_FILE = "seed.txt"
@@ -82,23 +84,24 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     trainable = make_trainable(model, config, quantised=dtype.value in QUANTISED)
     reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
     start_from(store, record, trainable.model)
-    finished = run_training(prepared, trainable.model, record, folder, autocast, evaluations, reporter)
+    finished = run_training(store, prepared, trainable.model, record, facts, autocast, evaluations, reporter)
     if finished:
         shutil.rmtree(resume, ignore_errors=True)
     return finished
 
 
 def run_training(
+    store: Store,
     prepared: Prepared,
     model: Any,
     record: ExperimentRecord,
-    folder: Path,
+    facts: BackboneFacts,
     autocast: torch.dtype | None,
     evaluations: Evaluations,
     reporter: Reporter,
 ) -> bool:
-    """Train with evaluations; False when it was stopped."""
-    config = prepared.config
+    """Tell what it will take, then train with evaluations; False when it was stopped."""
+    config, folder = prepared.config, store.home.experiment(record.id)
     plan = make_plan(config, len(prepared.samples))
     listener = TrainingListener(model, prepared.tokenizer, folder, record, plan, evaluations, reporter)
     if plan.steps == 0:
@@ -108,6 +111,15 @@ def run_training(
     if config.training.packing == "always" and packing.value != PACKED:
         raise UserError("This backbone cannot take packed rows.", where="training.packing", fix='Choose "auto".')
     reporter.note(f"Rows of a batch are {packing.value}: {packing.reason}.")
+    if not is_told(reporter.charts):
+        subject = Subject(
+            config, model, prepared.template, prepared.samples, evaluations.questions, record.device, autocast,
+            packing.value == PACKED, evaluations.base_scores,
+        )  # fmt: skip
+        ready = process_seconds() - evaluations.seconds_before
+        forecast_for(
+            store, subject, facts, folder, reporter, fingerprint=prepared.dataset.fingerprint, start_seconds=ready
+        )
     trainer = Trainer(
         model,
         prepared.samples,
