@@ -14,6 +14,7 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.evaluation.scoring import Question
 from llm_studio.tokens.stored import StoredSamples
 from llm_studio.tokens.template import Template
+from llm_studio.training.batches import filled
 from llm_studio.training.forecast import Measured
 from llm_studio.training.partition import partition
 from llm_studio.training.trainer import Trainer
@@ -129,7 +130,7 @@ def areas_of(subject: Subject) -> Callable[[Sequence[int]], list[int]]:
     def areas(lengths: Sequence[int]) -> list[int]:
         shares = partition(lengths, most_rows=most, packed=subject.packed)[0]
         held = [[lengths[place] for place in places] for places in shares if places]
-        return [sum(one) if subject.packed else len(one) * max(one) for one in held]
+        return [filled(sum(one)) if subject.packed else len(one) * max(one) for one in held]
 
     return areas
 

@@ -12,10 +12,9 @@ from llm_studio.errors import Cancelled
 from llm_studio.tokens.sample import Sample
 from llm_studio.training.forecast import evenly_spread, typical_seconds
 
-TIMED = 9
-FEWEST_TIMED = 3
-LONG_SECONDS = 12.0
-"""After so long, the steps that are timed so far are enough, from FEWEST_TIMED on."""
+MOST_TIMED = 24
+ENOUGH = ((9, 4.0), (3, 12.0))
+"""So many timed steps are enough after so many seconds."""
 MOST_PLANNED = 10_000
 """Steps that are looked through for the heaviest one."""
 
@@ -93,7 +92,7 @@ def time_steps(
         for number, step in enumerate(steps, 1):
             if should_stop():
                 raise Cancelled
-            tell(f"{words}: {number} of {len(steps)}")
+            tell(f"{words}: {number}")
             rows = [samples[row] for row in step.rows]
             wait(device)
             began = clock()
@@ -102,12 +101,12 @@ def time_steps(
             yield clock() - began
 
     warm = list(timed(heaviest(planned), "Taking the heaviest steps"))
-    chosen = [planned[index] for index in evenly_spread([step.cost for step in planned], TIMED)]
+    chosen = [planned[index] for index in evenly_spread([step.cost for step in planned], MOST_TIMED)]
     chosen = [chosen[index] for index in interleaved(len(chosen))]
     seconds: list[float] = []
     for spent in timed(chosen, "Timing typical steps"):
         seconds.append(spent)
-        if sum(seconds) > LONG_SECONDS and len(seconds) >= FEWEST_TIMED:
+        if any(len(seconds) >= count and sum(seconds) > long for count, long in ENOUGH):
             break
     costs = [float(step.cost) for step in chosen[: len(seconds)]]
     mean = sum(step.cost for step in planned) / len(planned)
