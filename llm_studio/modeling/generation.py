@@ -57,36 +57,42 @@ def generate(
     limits = limits or [longest] * len(prompts)
     cut = [within_context(model, prompt, longest) for prompt in prompts]
     expected = expected_tokens or [longest] * len(cut)
-    order = sorted(range(len(cut)), key=lambda index: -(len(cut[index]) + min(longest, expected[index])))
-    answers, done, most = [""] * len(cut), 0, config.prediction.batch_size_inference
-    largest = most or MOST_ROWS["cuda" if model.device.type == "cuda" else "cpu"]
-    while done < len(order):
-        width = max(len(cut[index]) for index in order[done : done + largest])
-        size = min(largest, most or rows_at_once(model, width + longest))
-        chosen = order[done : done + size]
+    waiting = answer_batches(model, [len(prompt) for prompt in cut], expected, config)
+    answers, done = [""] * len(cut), 0
+    while waiting:
+        chosen = waiting.pop(0)
+        asked = [cut[index] for index in chosen]
         try:
-            made = _answers(
-                model,
-                template,
-                [cut[index] for index in chosen],
-                chosen,
-                [limits[index] for index in chosen],
-                config,
-                should_stop,
-            )
+            made = _answers(model, template, asked, chosen, [limits[index] for index in chosen], config, should_stop)
         except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             made = None
         if made is None:
-            largest = smaller(model, len(chosen), width + longest)
-            most = min(most, largest)
+            size = smaller(model, len(chosen), max(map(len, asked)) + longest)
+            waiting = [part[at : at + size] for part in (chosen, *waiting) for at in range(0, len(part), size)]
             continue
         for index, text in zip(chosen, made, strict=True):
             answers[index] = cut_at(text, template.stop_texts).strip()
         done += len(chosen)
         report(done)
     return answers
+
+
+def answer_batches(
+    model: Any, prompts: Sequence[int], expected: Sequence[int], config: ExperimentConfig
+) -> list[list[int]]:
+    """The rows that are answered together, the longest first. prompts, expected: tokens of prompts and of answers."""
+    longest, wanted = config.prediction.max_length_inference, config.prediction.batch_size_inference
+    order = sorted(range(len(prompts)), key=lambda index: -(prompts[index] + min(longest, expected[index])))
+    largest = wanted or MOST_ROWS["cuda" if model.device.type == "cuda" else "cpu"]
+    batches: list[list[int]] = []
+    while order:
+        width = max(prompts[index] for index in order[:largest])
+        size = min(largest, wanted or rows_at_once(model, width + longest))
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
 
 
 def rows_at_once(model: Any, tokens: int) -> int:
