@@ -12,6 +12,7 @@ from transformers import set_seed
 
 from llm_studio.config import ExperimentConfig, from_yaml
 from llm_studio.config.facts import BackboneFacts
+from llm_studio.config.memory import needs
 from llm_studio.data import open_dataset
 from llm_studio.data.dataset import Dataset, Part
 from llm_studio.errors import Cancelled, UserError
@@ -36,13 +37,14 @@ SEED_FILE = "seed.txt"
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that does not need the backbone's weights."""
+    """Everything that does not need the backbone's weights. mean_tokens: of one row."""
 
     config: ExperimentConfig
     dataset: Dataset
     tokenizer: Any
     template: Template
     samples: StoredSamples
+    mean_tokens: float
 
 
 def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -> bool:
@@ -61,7 +63,8 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     config = within_context(config, facts, reporter)
     prepared = prepare(store, record, config, reporter)
     reporter.phase("Loading the backbone")
-    model, dtype = load_model(config, device=record.device, parameters=facts.parameters, trains=True)
+    needed = needs(config, facts, mean_tokens=prepared.mean_tokens)
+    model, dtype = load_model(config, device=record.device, needed=needed, trains=True)
     check_vocabulary(model, prepared.samples, config.llm_backbone)
     reporter.note(f"Backbone {config.llm_backbone} in {dtype.value}: {dtype.reason}.")
     autocast, why = devices.choose_autocast(
@@ -144,7 +147,7 @@ def prepare(store: Store, record: ExperimentRecord, config: ExperimentConfig, re
     for words in counts.sentences(template.max_length):
         reporter.note(words)
     counts.refuse_nothing(template.max_length, template.truncation)
-    return Prepared(config, dataset, tokenizer, template, samples.learned())
+    return Prepared(config, dataset, tokenizer, template, samples.learned(), counts.tokens / max(1, counts.rows))
 
 
 def questions_of(store: Store, prepared: Prepared, reporter: Reporter) -> list[Question]:

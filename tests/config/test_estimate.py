@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from llm_studio.config import BackboneFacts, Estimate, estimate, make_config
-from llm_studio.config.estimate import PROGRAM_BYTES, likely_dtype, trained_parameters
+from llm_studio.config.estimate import likely_dtype
+from llm_studio.config.memory import PROGRAM_BYTES, trained_parameters
 
 LLAMA_8B = BackboneFacts(
     name="some/llama-8b", source="hub", architecture="LlamaForCausalLM", model_type="llama",
@@ -72,7 +73,8 @@ def test_more_cores_are_faster() -> None:
 )  # fmt: skip
 def test_auto_is_the_number_type_that_leaves_room(device: str, gigabytes: int | None, dtype: str) -> None:
     memory = None if gigabytes is None else gigabytes * 1e9
-    assert likely_dtype(make_config({}), LLAMA_8B, device=device, device_memory_bytes=memory) == dtype
+    found = likely_dtype(make_config({}), LLAMA_8B, device=device, device_memory_bytes=memory, mean_tokens=300.0)
+    assert found == dtype
 
 
 def test_says_whether_it_fits_where_the_memory_is_known() -> None:
