@@ -83,14 +83,14 @@ def checkpoint_of_start(store: Store, start: Start) -> Path:
 
 
 def start_words(record: ExperimentRecord, name: str) -> str:
-    """ "the adapter of first (best checkpoint)"; empty for an experiment that starts from its backbone.
+    """ "the adapter of first (best checkpoint)", or "the model of" it when it was merged; empty for a backbone.
 
     name: of the experiment it starts from.
     """
     if record.continued_from is None:
         return ""
     which = f"{record.continued_which or 'best'} checkpoint"
-    return f"{name} ({which}) as a whole" if record.continued_what == "merged" else f"the adapter of {name} ({which})"
+    return f"the {'model' if record.continued_what == 'merged' else 'adapter'} of {name} ({which})"
 
 
 def start_findings(store: Store, config: ExperimentConfig, start: Start) -> Iterator[Finding]:

@@ -90,8 +90,8 @@ def fit_words(fit: Fit, needed: Needs, *, device: str, free_bytes: float, first:
 
 
 def gigabytes(value: float) -> str:
-    """ "14.9 GB"; small amounts with two digits."""
-    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e9:.2f} GB"
+    """ "14.9 GB", "700 MB"."""
+    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
 
 
 def free_bytes(device: str) -> float:

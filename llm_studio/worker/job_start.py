@@ -17,15 +17,17 @@ from llm_studio.actions.experiments import BEGUN_FILE
 from llm_studio.actions.going_on import schedule_words
 from llm_studio.actions.starting_from import START, start_words
 from llm_studio.config import BackboneFacts, ExperimentConfig
+from llm_studio.config.memory import Needs
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import check_backbone, folder_of
-from llm_studio.modeling.loading import OWN_BACKBONE, checkpoint_of, experiment_config, load_tokenizer
+from llm_studio.modeling.devices import Choice
+from llm_studio.modeling.loading import OWN_BACKBONE, checkpoint_of, experiment_config, load_model, load_tokenizer
 from llm_studio.modeling.merging import merged_dtype, merged_model
 from llm_studio.modeling.origin import read_origin, refuse_other_weights, weights_fingerprint
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.store.rounds import Round
 from llm_studio.training.events import CheckpointSaved, EvaluationDue, Event, Listener, StepDone
-from llm_studio.training.trainer import Plan
+from llm_studio.training.plan import Plan
 from llm_studio.worker.job_reporting import Reporter
 
 ADAPTER = "adapter_model.safetensors"
@@ -67,7 +69,7 @@ def source_words(store: Store, record: ExperimentRecord) -> str:
 
 
 def merge_start(
-    folder: Path, record: ExperimentRecord, config: ExperimentConfig, facts: BackboneFacts, reporter: Reporter
+    store: Store, record: ExperimentRecord, config: ExperimentConfig, facts: BackboneFacts, reporter: Reporter
 ) -> tuple[ExperimentConfig, BackboneFacts]:
     """Config and facts of the backbone that the experiment trains: when it starts from a merged model, that one, which
     is made at its first start and kept in its folder.
@@ -75,6 +77,7 @@ def merge_start(
     Raises:
         UserError: the backbone's weights are not those that the adapter was trained on.
     """
+    folder = store.home.experiment(record.id)
     own, start = folder / OWN_BACKBONE, folder / START
     if record.continued_what == "merged" and not (own / "config.json").is_file():
         reporter.phase("Merging the adapter to start from into the backbone")
@@ -84,7 +87,7 @@ def merge_start(
             read_origin(checkpoint),
             fingerprint_of(source),
             backbone=config.llm_backbone,
-            of="the adapter to start from",
+            of=source_words(store, record),
         )
         if said:
             reporter.note(said)
@@ -103,42 +106,79 @@ def merge_start(
     return config, check_backbone(str(own), trust_remote_code=config.environment.trust_remote_code)
 
 
-def check_weights(folder: Path, config: ExperimentConfig, weights: Path | None, of: str, reporter: Reporter) -> str:
-    """The fingerprint of the backbone's weights, once it is known that what was trained on it still belongs to it.
+@dataclass(frozen=True)
+class Start:
+    """weights: the checkpoint whose weights are taken over; None for those of the backbone. words: what it starts from.
+    going_on: it was trained before. begun: with what, then. own: the weights are the experiment's own."""
 
-    weights: of the checkpoint to begin with, None for none; of: whose they are, in words.
+    weights: Path | None
+    words: str
+    going_on: bool
+    begun: Begun | None
+    own: bool
+
+    def adapter_settings(self, config: ExperimentConfig) -> ExperimentConfig:
+        """An adapter that is taken over is not first set to anything clever."""
+        if self.weights is None:
+            return config
+        return config.with_changes({"training.init_lora_weights": "default"})
+
+
+def find_start(
+    store: Store, record: ExperimentRecord, folder: Path, rounds: Sequence[Round], *, going_on: bool
+) -> Start:
+    """Its own last weights for more epochs, the adapter of the experiment it starts from, or its backbone.
+
+    going_on: it was trained before, and is to end as it began.
+
+    Raises:
+        UserError: the weights are gone.
+    """
+    begun = read_begun(folder) if going_on else None
+    if rounds:
+        return Start(checkpoint_of(folder, "last"), "this experiment", True, begun, own=True)
+    words = source_words(store, record)
+    if record.continued_what == "adapter":
+        weights = checkpoint_of(folder / START, record.continued_which or "best")
+        return Start(weights, words, going_on, begun, own=False)
+    return Start(None, words or "the untouched backbone", going_on, begun, own=False)
+
+
+def check_weights(start: Start, config: ExperimentConfig, reporter: Reporter) -> str:
+    """The fingerprint of the backbone's weights, once it is known that what was trained on it still belongs to it.
 
     Raises:
         UserError: the weights are others than those it began with, or than those the checkpoint was trained on.
     """
-    found, begun = fingerprint_of(config), read_begun(folder)
+    found, begun = fingerprint_of(config), start.begun
     if begun is not None and begun.fingerprint and found and begun.fingerprint != found:
         raise UserError(
             f"The weights of the backbone {config.llm_backbone} have changed since this experiment began.",
             where=f"backbone {config.llm_backbone}",
             fix="Put its files back as they were, or restart the experiment from its beginning.",
         )
-    if weights is not None and is_adapter(weights):
-        said = refuse_other_weights(read_origin(weights), found, backbone=config.llm_backbone, of=of)
+    if start.weights is not None and is_adapter(start.weights) and not (start.own and begun is not None):
+        said = refuse_other_weights(read_origin(start.weights), found, backbone=config.llm_backbone, of=start.words)
         if said:
             reporter.note(said)
     return found
 
 
-def weights_to_begin_with(
-    store: Store, record: ExperimentRecord, folder: Path, rounds: Sequence[Round]
-) -> tuple[Path | None, str]:
-    """The checkpoint whose weights are taken over, and whose they are in words: its own last ones for more epochs, the
-    adapter of the experiment it starts from, or none.
+def load_to_train(start: Start, config: ExperimentConfig, device: str, needed: Needs) -> tuple[Any, Choice]:
+    """The backbone, or the weights trained in full that go on, in the number type it began with.
 
     Raises:
-        UserError: they are gone.
+        UserError: it cannot be loaded, or there is not enough memory for it.
     """
-    if rounds:
-        return checkpoint_of(folder, "last"), "this experiment"
-    if record.continued_what == "adapter":
-        return checkpoint_of(folder / START, record.continued_which or "best"), source_words(store, record)
-    return None, ""
+    wanted = config.architecture.backbone_dtype
+    if start.begun is not None:
+        config = config.with_changes({"architecture.backbone_dtype": start.begun.dtype})
+    if start.weights is not None and not is_adapter(start.weights):
+        config = config.with_changes({"llm_backbone": str(start.weights)})
+    model, dtype = load_model(config, device=device, needed=needed, trains=True)
+    if start.begun is not None and wanted == "auto":
+        dtype = Choice(dtype.value, "as it began")
+    return model, dtype
 
 
 def is_adapter(checkpoint: Path) -> bool:
@@ -208,7 +248,7 @@ def listening_from(rounds: Sequence[Round], listen: Listener) -> Listener:
         return listen
     now = rounds[-1]
 
-    def hear(event: Event) -> None:
+    def hear(event: Event) -> bool | None:
         if isinstance(event, StepDone):
             event = replace(
                 event, step=event.step + now.step, steps=event.steps + now.step, epoch=event.epoch + now.epoch
@@ -217,6 +257,6 @@ def listening_from(rounds: Sequence[Round], listen: Listener) -> Listener:
             event = replace(event, step=event.step + now.step, epoch=event.epoch + now.epoch)
         elif isinstance(event, CheckpointSaved):
             event = replace(event, step=event.step + now.step)
-        listen(event)
+        return listen(event)
 
     return hear

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import set_seed
 
-from llm_studio.config import ExperimentConfig, from_yaml
+from llm_studio.config import ExperimentConfig
 from llm_studio.config.facts import BackboneFacts
 from llm_studio.config.memory import needs
 from llm_studio.data import open_dataset
@@ -22,8 +22,10 @@ from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.download import fetch, is_here, use_token
-from llm_studio.modeling.loading import CONFIG_FILE, QUANTISED, load_model, load_tokenizer, quiet
+from llm_studio.modeling.loading import QUANTISED, experiment_config, load_tokenizer, quiet
+from llm_studio.modeling.origin import Origin, weights_fingerprint
 from llm_studio.store import ExperimentRecord, Store
+from llm_studio.store.rounds import read_rounds
 from llm_studio.tokens.making import make_template
 from llm_studio.tokens.stored import StoredSamples, tokenise
 from llm_studio.tokens.template import Template
@@ -33,6 +35,20 @@ from llm_studio.training.trainer import Trainer
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_listener import TrainingListener
 from llm_studio.worker.job_reporting import Reporter
+from llm_studio.worker.job_start import (
+    Begun,
+    check_weights,
+    config_of_round,
+    find_start,
+    is_adapter,
+    listening_from,
+    load_to_train,
+    merge_start,
+    moved,
+    round_words,
+    take_weights,
+    write_begun,
+)
 
 RESUME = "resume"
 SEED_FILE = "seed.txt"
@@ -58,18 +74,24 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     """
     quiet()
     folder = store.home.experiment(record.id)
-    config = with_seed(from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config, folder)
+    rounds = read_rounds(folder)
+    config = with_seed(experiment_config(folder), folder)
     set_seed(config.environment.seed)
     threads = devices.set_threads()
     reporter.note(f"Device {record.device}; {threads.value} threads: {threads.reason}; seed {config.environment.seed}.")
     facts = bring(store, config, reporter)
+    config, facts = merge_start(store, record, config, facts, reporter)
     config = within_context(config, facts, reporter)
     prepared = prepare(store, record, config, reporter)
+    resume = folder / "checkpoints" / RESUME
+    start = find_start(store, record, folder, rounds, going_on=bool(rounds) or resume.is_dir())
+    fingerprint = check_weights(start, config, reporter)
     reporter.phase("Loading the backbone")
     needed = needs(config, facts, mean_tokens=prepared.mean_tokens)
-    model, dtype = load_model(config, device=record.device, needed=needed, trains=True)
+    model, dtype = load_to_train(start, config, record.device, needed)
+    write_begun(folder, Begun(dtype.value, fingerprint))
     check_vocabulary(model, prepared.samples, config.llm_backbone)
-    reporter.note(f"Backbone {config.llm_backbone} in {dtype.value}: {dtype.reason}.")
+    reporter.note(f"Backbone {record.backbone} in {dtype.value}: {dtype.reason}.")
     autocast, why = devices.choose_autocast(
         device=record.device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
     )
@@ -77,15 +99,20 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     questions = questions_of(store, prepared, reporter)
     reporter.note(generated_words(config.prediction.max_generated_rows, len(questions)))
     evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter)
-    resume = folder / "checkpoints" / RESUME
-    going_on = resume.is_dir()
-    if config.training.evaluate_before_training and not going_on:
-        evaluations.before(model, dtype.value, prepared.dataset.fingerprint)
+    scores = config.training.evaluate_before_training and not start.going_on
+    if scores and start.weights is None:
+        evaluations.before(model, dtype.value, prepared.dataset.fingerprint, of=start.words)
     set_seed(config.environment.seed)  # the same start, whether the scores above were computed or known
-    trainable = make_trainable(model, config, quantised=dtype.value in QUANTISED)
+    trainable = make_trainable(model, start.adapter_settings(config), quantised=dtype.value in QUANTISED)
     reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
-    start_from(store, record, trainable.model)
-    finished = run_training(prepared, trainable.model, record, folder, autocast, evaluations, reporter)
+    if start.weights is not None and is_adapter(start.weights):
+        take_weights(trainable.model, start.weights, start.words)
+        reporter.note(f"Starts from the weights of {start.words}.")
+    if scores and start.weights is not None:
+        key = weights_fingerprint(start.weights)
+        evaluations.before(trainable.model, dtype.value, prepared.dataset.fingerprint, of=start.words, key=key)
+    origin = Origin(rounds[-1].step if rounds else 0, rounds[-1].epoch if rounds else 0.0, record.backbone, fingerprint)
+    finished = run_training(prepared, trainable.model, record, folder, autocast, evaluations, reporter, origin)
     if finished:
         shutil.rmtree(resume, ignore_errors=True)
     return finished
@@ -99,12 +126,14 @@ def run_training(
     autocast: torch.dtype | None,
     evaluations: Evaluations,
     reporter: Reporter,
+    origin: Origin,
 ) -> bool:
-    """Train with evaluations; False when it was stopped."""
-    config = prepared.config
-    plan = make_plan(config, len(prepared.samples))
-    listener = TrainingListener(model, prepared.tokenizer, folder, record, plan, evaluations, reporter)
-    if plan.steps == 0:
+    """Train with evaluations; False when it was stopped. origin: where it begins: at step 0, or at more epochs."""
+    rounds = read_rounds(folder)
+    config = config_of_round(prepared.config, rounds)
+    plan = moved(make_plan(config, len(prepared.samples)), rounds)
+    listener = TrainingListener(model, prepared.tokenizer, folder, record, plan, evaluations, reporter, origin)
+    if plan.steps == origin.step:
         listener.evaluate(0, 0.0, last=True)
         return True
     packing = choose_packing(config.training.packing, model)
@@ -120,16 +149,18 @@ def run_training(
         pad_id=prepared.template.pad_id,
         autocast=autocast,
         packed=packing.value == PACKED,
-        listen=listener,
+        listen=listening_from(rounds, listener),
         should_stop=reporter.should_stop,
     )
     reporter.phase("Training")
+    if rounds:
+        reporter.note(round_words(config, rounds))
     try:
         finished = trainer.run()
     except DivergedError as error:
         step = trainer.back_to_good(error)
         if step is not None:
-            listener.save("last", reason="before the loss left", step=step)
+            listener.save("last", reason="before the loss left", step=step + origin.step)
         raise
     if not finished:
         listener.save("last", reason="stopped")
@@ -262,32 +293,3 @@ def generated_words(most: int, rows: int) -> str:
     if most and most < rows:
         return f"The first {most} of {rows} validation rows get a generated answer at each evaluation."
     return f"All {rows} validation rows get a generated answer at each evaluation."
-
-
-def start_from(store: Store, record: ExperimentRecord, model: Any) -> None:
-    """Take over the tuned weights of the experiment this one starts from.
-
-    Raises:
-        UserError: they do not fit.
-    """
-    if record.continued_from is None:
-        return
-    from safetensors.torch import load_file
-
-    from llm_studio.modeling.loading import checkpoint_of
-
-    source = checkpoint_of(store.home.experiment(record.continued_from), "best")
-    try:
-        if (source / "adapter_model.safetensors").is_file():
-            from peft import set_peft_model_state_dict
-
-            set_peft_model_state_dict(model, load_file(source / "adapter_model.safetensors"))
-        else:
-            for file in sorted(source.glob("*.safetensors")):
-                model.load_state_dict(load_file(file), strict=False)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(
-            "The weights of the experiment to start from do not fit this one.",
-            where="continued_from",
-            fix="Use the same backbone, LoRA rank and target modules.",
-        ) from error

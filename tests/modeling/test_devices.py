@@ -19,7 +19,7 @@ def test_sixteen_bits_are_taken_when_they_fit_and_the_numbers_are_said() -> None
     found = number_type("auto", device="cuda:0", needed=EIGHT, free_bytes=22.1e9, all_weights=False)
     assert found.value == "bfloat16"
     assert found.reason == (
-        "its weights take 14.9 GB, gradients and optimiser 0.70 GB, activations of 4 rows at a time about 5.0 GB; "
+        "its weights take 14.9 GB, gradients and optimiser 700 MB, activations of 4 rows at a time about 5.0 GB; "
         "22.1 GB are free on cuda:0"
     )
 
