@@ -79,13 +79,14 @@ def plural_epochs(epochs: int) -> str:
     return "1 epoch" if epochs == 1 else f"{epochs} epochs"
 
 
-def schedule_words(config: ExperimentConfig, epochs: int) -> str:
-    """What optimiser and learning rate do in added epochs, in two sentences."""
+def schedule_words(config: ExperimentConfig, epochs: int | None) -> str:
+    """What optimiser and learning rate do in added epochs, in two sentences. epochs None: not decided yet."""
     training = config.training
     peak, warm_up = f"{training.learning_rate:g}", training.warmup_epochs
     rises = f"rises to {peak} over the first {warm_up:g} of an epoch" if warm_up else f"begins at {peak}"
+    added = "the added epochs" if epochs is None else plural_epochs(epochs)
     falls = "stays there" if training.schedule == "Constant" else f"falls ({training.schedule.lower()})"
     return (
-        f"The learning rate is planned anew over {plural_epochs(epochs)}: it {rises}, then {falls}. "
+        f"The learning rate is planned anew over {added}: it {rises}, then {falls}. "
         "The optimiser starts anew; weights, charts and scores go on."
     )

@@ -49,7 +49,7 @@ def bar_card(data: Data, chosen: Chosen) -> Card:
     """Title, estimate, YAML and Start; stays in sight while the settings scroll."""
     count = words.plural(len(data.errors), "error")
     wrong = build.status_tag("failed", count) if data.errors else ""
-    subtitle = f'<p class="ls-subtitle">New from {text.markup(data.origin_name)}</p>' if data.origin_name else ""
+    subtitle = f'<p class="ls-subtitle">New from {text.markup(data.starts.name)}</p>' if data.starts.name else ""
     title = f'<h1 class="ls-title">New experiment{wrong}</h1>{subtitle}'
     items = [
         ui.markup(name="page_title", content=title),
