@@ -110,7 +110,9 @@ def score_card(record: ExperimentRecord, start: str = "") -> list[Any]:
     """A sentence on what changed, then every score before tuning, last and best. start: what it starts from, in words,
     empty for the backbone."""
     sentence, first = say.change(record), start or "the untouched backbone"
-    if not sentence:
+    if not sentence and record.scores.get("last") and not record.scores.get("before"):
+        sentence = f"There is nothing to compare: {first} was not scored."
+    elif not sentence:
         sentence = {
             "queued": f"Scores appear here once it runs: first of {first}, then while it learns.",
             "running": f"First {first} is scored; what tuning changes is measured against that.",

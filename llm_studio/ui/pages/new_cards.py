@@ -8,6 +8,7 @@ from h2o_wave import ui
 from llm_studio.config import PRESETS, settings_by_path
 from llm_studio.ui import build, form, text, words
 from llm_studio.ui.page import Card
+from llm_studio.ui.pages import new_start
 from llm_studio.ui.pages.new_data import Data
 from llm_studio.ui.pages.new_fields import FIRST, IN_THE_BAR, SECTIONS, dataset_card, first_card, section_card
 from llm_studio.ui.pages.new_state import Chosen
@@ -25,6 +26,8 @@ def cards(data: Data) -> Iterator[Card]:
     yield choices_card(data, chosen, len(shown))
     yield from remark_cards(data, chosen)
     yield sections_card(data, chosen, shown)
+    if not chosen.search.strip():
+        yield from new_start.cards(data)
     if shown & set(FIRST):
         yield first_card(data, chosen, shown)
     for name in SECTIONS:

@@ -10,7 +10,7 @@ from llm_studio.data.layouts import all_layouts
 from llm_studio.store import DatasetRecord
 from llm_studio.ui import build, form, text, words
 from llm_studio.ui.page import Card
-from llm_studio.ui.pages import dataset_form, new_start, split_form
+from llm_studio.ui.pages import dataset_form, split_form
 from llm_studio.ui.pages.new_data import Data
 from llm_studio.ui.pages.new_state import Chosen
 
@@ -52,7 +52,7 @@ def first_card(data: Data, chosen: Chosen, shown: set[str]) -> Card:
         form.cell(infos[path], chosen.form, visible=path in shown, control=own.get(path), words=said.get(path, ""))
         for path in FIRST
     ]
-    return build.form("main", "section_first", [heading, *new_start.items(data), *fields, again])
+    return build.form("main", "section_first", [heading, *fields, again])
 
 
 def dataset_field(data: Data, visible: bool) -> Any:

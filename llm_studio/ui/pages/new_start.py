@@ -1,7 +1,6 @@
 """Where a new experiment takes its weights from, when its page was opened from another one."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from h2o_wave import ui
 
@@ -10,7 +9,7 @@ from llm_studio.config import ExperimentConfig, Finding
 from llm_studio.errors import UserError
 from llm_studio.store import ExperimentRecord
 from llm_studio.ui import build, words
-from llm_studio.ui.page import Context
+from llm_studio.ui.page import Card, Context
 from llm_studio.ui.pages.new_data import Data, Starts
 
 FIELD = "start_from"
@@ -40,26 +39,28 @@ def findings(ctx: Context, config: ExperimentConfig, start: Start | None) -> tup
         return (Finding("error", "Start from", error.what, error.fix),)
 
 
-def items(data: Data) -> list[Any]:
+def cards(data: Data) -> Iterator[Card]:
     """The choice and what it means; nothing for an experiment that is not taken from a trained one."""
     starts = data.starts
     if not starts.offers or data.chosen is None:
-        return []
+        return
     backbone = str(data.chosen.form.values["llm_backbone"])
     choices = [ui.choice(FROM_BACKBONE, f"The backbone: {backbone}")]
     choices += [ui.choice(key(one.start), title(one, starts)) for one in starts.offers]
-    return [
-        ui.dropdown(
-            name=FIELD,
-            label="Start from",
-            value=key(starts.chosen) if starts.chosen else FROM_BACKBONE,
-            choices=choices,
-            tooltip="The weights that training begins with. Those of another experiment keep what it has learned.",
-            trigger=True,
-            popup="never",
-        ),
-        build.paragraph(meaning(data), name="start_meaning", quiet=True),
-    ]
+    yield build.form(
+        "main",
+        "start_card",
+        [
+            build.heading("Start from", hint="The weights that training begins with."),
+            ui.choice_group(
+                name=FIELD,
+                value=key(starts.chosen) if starts.chosen else FROM_BACKBONE,
+                choices=choices,
+                trigger=True,
+            ),
+            build.paragraph(meaning(data), name="start_meaning", quiet=True),
+        ],
+    )
 
 
 def title(offer: Offer, starts: Starts) -> str:
