@@ -16,6 +16,7 @@ from llm_studio.modeling.download import use_token
 from llm_studio.modeling.facts import read_json
 from llm_studio.modeling.loading import (
     CONFIG_FILE,
+    OWN_BACKBONE,
     LoadedModel,
     checkpoint_of,
     experiment_config,
@@ -80,6 +81,13 @@ def _write_adapter(home: Home, record: ExperimentRecord, work: Path) -> None:
     if not (checkpoint / ADAPTER_FILES[0]).is_file():
         raise UserError(
             f"{record.name} was tuned in full, so there is no adapter.",
+            where=f"experiment {record.name}",
+            fix="Export the merged model instead.",
+        )
+    if (home.experiment(record.id) / OWN_BACKBONE).is_dir():
+        raise UserError(
+            f"The adapter of {record.name} was learned on a merged model that only this experiment has, so it would "
+            f"answer nonsense on {_public_name(record.backbone)}.",
             where=f"experiment {record.name}",
             fix="Export the merged model instead.",
         )
