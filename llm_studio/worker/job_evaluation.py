@@ -21,7 +21,7 @@ from llm_studio.tokens.template import Template
 from llm_studio.worker.job_reporting import Reporter
 
 Values = dict[str, Any]
-KEY_VERSION = 2
+KEY_VERSION = 3
 """Raised when the way of scoring changes, so that older scores are not taken for new ones."""
 
 
