@@ -210,11 +210,13 @@ def leavings(store: Store, experiment_id: str) -> Leavings:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder; files that go away meanwhile count nothing."""
+    """Bytes that come free with a folder: files that another folder holds too, or that go away meanwhile, count
+    nothing."""
     total = 0
     for path in folder.rglob("*"):
         try:
-            total += path.lstat().st_size if path.is_file() or path.is_symlink() else 0
+            found = path.lstat()
+            total += found.st_size if found.st_nlink == 1 and not path.is_dir() else 0
         except FileNotFoundError:
             continue
     return total

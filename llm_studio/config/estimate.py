@@ -10,6 +10,7 @@ from llm_studio.config.memory import (
     ORDER,
     PROGRAM_BYTES,
     USABLE,
+    Fit,
     fitting,
     kind_of,
     needs,
@@ -64,15 +65,16 @@ def _memory(
     config: ExperimentConfig, facts: BackboneFacts, mean_tokens: float, device: str, available: float | None
 ) -> tuple[float, tuple[str, ...]]:
     kind = kind_of(device)
-    dtype = likely_dtype(config, facts, device=device, device_memory_bytes=available, mean_tokens=mean_tokens)
+    fit = likely_fit(config, facts, device=device, device_memory_bytes=available, mean_tokens=mean_tokens)
     needed = needs(config, facts, mean_tokens=mean_tokens)
-    activations = needed.row_bytes * needed.batch_size
-    total = needed.total_bytes(dtype, needed.batch_size) + PROGRAM_BYTES[kind]
+    total = needed.total_bytes(fit.dtype, fit.rows) + PROGRAM_BYTES[kind]
+    weights, activations = needed.weights_bytes(fit.dtype), fit.rows * needed.row_bytes
+    rows = "1 row" if fit.rows == 1 else f"{fit.rows} rows"
     return total, (
-        f"Weights in {dtype}: {needed.weights_bytes(dtype) / 1e9:.2f} GB.",
+        f"Weights in {fit.dtype}: {weights / 1e9:.2f} GB.",
         f"Gradients and optimiser state of {trained_parameters(config, facts) / 1e6:.1f} million trained weights: "
         f"{needed.state_bytes / 1e9:.2f} GB.",
-        f"Activations of one batch: {activations / 1e9:.2f} GB; programs: {PROGRAM_BYTES[kind] / 1e9:.1f} GB.",
+        f"Activations of {rows} at a time: {activations / 1e9:.2f} GB; programs: {PROGRAM_BYTES[kind] / 1e9:.1f} GB.",
     )
 
 
@@ -106,23 +108,23 @@ def _time(
     )
 
 
-def likely_dtype(
+def likely_fit(
     config: ExperimentConfig,
     facts: BackboneFacts,
     *,
     device: str,
     device_memory_bytes: float | None = None,
     mean_tokens: float | None = None,
-) -> str:
-    """The number type of the weights; "auto" as the engine will choose it when nothing else uses the device."""
+) -> Fit:
+    """The number type of the weights and the rows at a time; "auto" as the engine will choose it when nothing else
+    uses the device. A number type that is set is taken with whole batches."""
     wanted, kind = config.architecture.backbone_dtype, kind_of(device)
+    batch = config.training.batch_size
     if not config.training.lora and wanted in ("auto", "float16"):
-        return "float32"
+        return Fit("float32", batch, True)
     if wanted == "float16" and kind == "cpu":
-        return "bfloat16"
-    if wanted != "auto":
-        return wanted
-    if device_memory_bytes is None:
-        return ORDER[kind][0]
+        return Fit("bfloat16", batch, True)
+    if wanted != "auto" or device_memory_bytes is None:
+        return Fit(ORDER[kind][0] if wanted == "auto" else wanted, batch, True)
     room = device_memory_bytes * USABLE[kind] - PROGRAM_BYTES[kind]
-    return fitting(needs(config, facts, mean_tokens=mean_tokens), free_bytes=room, order=ORDER[kind]).dtype
+    return fitting(needs(config, facts, mean_tokens=mean_tokens), free_bytes=room, order=ORDER[kind])

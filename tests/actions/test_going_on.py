@@ -8,6 +8,8 @@ from llm_studio.actions.experiments import (
     can_continue,
     config_of,
     continue_experiment,
+    delete_experiment,
+    leavings,
     new_from,
     restart_experiment,
     start_experiment,
@@ -133,7 +135,11 @@ def test_weights_trained_in_full_become_the_backbone_of_the_new_one(store: Store
     full = make_experiment(store, backbone, name="full", lora=False)
     config = new_from(store, full.id).with_changes({**HERE, "training.lora": True})
     record = start_experiment(store, config, start=Start(full.id, "merged", "best"))
-    assert (store.home.experiment(record.id) / "backbone" / "model.safetensors").is_file()
+    weights = store.home.experiment(record.id) / "backbone" / "model.safetensors"
+    assert weights.is_file()
+    assert leavings(store, record.id).size_bytes < weights.stat().st_size, "the other experiment holds them too"
+    delete_experiment(store, full.id)
+    assert leavings(store, record.id).size_bytes > weights.stat().st_size
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,7 @@ def estimated(
         validation_rows=dataset.validation_rows,
         mean_tokens=min(tokens, config.tokenizer.max_length),
         device=device,
+        device_memory_bytes=memory_of(device) or None,
     )
 
 
