@@ -5,20 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_studio.actions.devices import choose_device
+from llm_studio.actions.starting_from import Start, start_findings, take_along
 from llm_studio.charts.curves import forget_curves
 from llm_studio.config import BackboneFacts, ExperimentConfig, Finding, check, from_yaml, to_yaml
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.store import DatasetRecord, ExperimentRecord, Store
+from llm_studio.store.rounds import read_rounds, write_rounds
 
+BEGUN_FILE = "begun.json"  # with which weights and number type it began
 SPARE_BYTES = 200_000_000
 BYTES_PER_TRAINED_WEIGHT = 20  # weights twice (last and best) and, to go on from, weights with AdamW's state
+BYTES_PER_MERGED_WEIGHT = 4
 
 
-def start_experiment(store: Store, config: ExperimentConfig, *, continued_from: str | None = None) -> ExperimentRecord:
+def start_experiment(store: Store, config: ExperimentConfig, *, start: Start | None = None) -> ExperimentRecord:
     """Check everything that can be checked without loading the backbone, then write the config and queue it.
 
-    continued_from: id of the experiment whose tuned weights it starts from.
+    start: the experiment whose tuned weights it starts from, and how; None starts from the backbone.
 
     Raises:
         UserError: data set, backbone, device, disk or settings do not allow a start; all wrong settings at once.
@@ -26,20 +30,15 @@ def start_experiment(store: Store, config: ExperimentConfig, *, continued_from: 
     dataset = dataset_of(store, config)
     device = choose_device(config.environment.gpus)
     facts = facts_of(store, config)
-    if continued_from is not None and not has_checkpoint(store, continued_from):
-        raise UserError(
-            "The experiment to start from has no checkpoint.", where="experiment", fix="Choose one that has finished."
-        )
-    refuse_errors(
-        check(
-            config,
-            train_rows=dataset.train_rows,
-            validation_rows=dataset.validation_rows,
-            device=device,
-            context_length=facts.context_length,
-        )
+    findings = check(
+        config,
+        train_rows=dataset.train_rows,
+        validation_rows=dataset.validation_rows,
+        device=device,
+        context_length=facts.context_length,
     )
-    check_disk(store.home.path, needed_bytes(config, facts))
+    refuse_errors((*findings, *(start_findings(store, config, start) if start else ())))
+    check_disk(store.home.path, needed_bytes(config, facts, merged=start is not None and start.what == "merged"))
     return store.experiments.create(
         to_yaml(config),
         name=config.experiment_name,
@@ -47,8 +46,15 @@ def start_experiment(store: Store, config: ExperimentConfig, *, continued_from: 
         backbone=config.llm_backbone,
         problem_type=config.problem_type,
         device=device,
-        continued_from=continued_from,
+        continued_from=start.experiment_id if start else None,
+        continued_what=start.what if start else None,
+        continued_which=start.which if start else None,
+        fill=take_along(store, start) if start else leave_empty,
     )
+
+
+def leave_empty(folder: Path) -> None:
+    """An experiment that starts from its backbone takes nothing along."""
 
 
 def dataset_of(store: Store, config: ExperimentConfig) -> DatasetRecord:
@@ -95,10 +101,12 @@ def refuse_errors(findings: tuple[Finding, ...]) -> None:
         )
 
 
-def needed_bytes(config: ExperimentConfig, facts: BackboneFacts) -> int:
-    """What the experiment will write: the download, checkpoints (small with LoRA) and predictions."""
+def needed_bytes(config: ExperimentConfig, facts: BackboneFacts, *, merged: bool = False) -> int:
+    """What the experiment will write: the download, checkpoints (small with LoRA) and predictions; and a backbone of
+    its own when it starts from a merged one."""
     trained = 0 if config.training.lora else facts.parameters * BYTES_PER_TRAINED_WEIGHT
-    return SPARE_BYTES + facts.download_bytes + trained
+    own = facts.parameters * BYTES_PER_MERGED_WEIGHT if merged else 0
+    return SPARE_BYTES + facts.download_bytes + trained + own
 
 
 def check_disk(folder: Path, needed: int) -> None:
@@ -124,9 +132,10 @@ def has_checkpoint(store: Store, experiment_id: str) -> bool:
 
 
 def can_continue(store: Store, record: ExperimentRecord) -> bool:
-    """Whether an ended experiment has a state to go on from."""
-    resume = store.home.experiment(record.id) / "checkpoints" / "resume"
-    return record.status in ("stopped", "failed") and resume.is_dir()
+    """Whether an ended experiment has a state to go on from, or added epochs that begin with its last weights."""
+    folder = store.home.experiment(record.id)
+    added = bool(read_rounds(folder)) and (folder / "checkpoints" / "last").is_dir()
+    return record.status in ("stopped", "failed") and (added or (folder / "checkpoints" / "resume").is_dir())
 
 
 def continue_experiment(store: Store, experiment_id: str) -> ExperimentRecord:
@@ -161,7 +170,9 @@ def restart_experiment(store: Store, experiment_id: str) -> ExperimentRecord:
     folder = store.home.experiment(experiment_id)
     for name in ("checkpoints", "predictions", "export"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / "log.txt").unlink(missing_ok=True)
+    for name in ("log.txt", BEGUN_FILE):
+        (folder / name).unlink(missing_ok=True)
+    write_rounds(folder, ())
     store.experiments.reset(experiment_id)
     return store.experiments.requeue(experiment_id, "", at_the_end=True)
 
@@ -199,11 +210,13 @@ def leavings(store: Store, experiment_id: str) -> Leavings:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder; files that go away meanwhile count nothing."""
+    """Bytes that come free with a folder: files that another folder holds too, or that go away meanwhile, count
+    nothing."""
     total = 0
     for path in folder.rglob("*"):
         try:
-            total += path.lstat().st_size if path.is_file() or path.is_symlink() else 0
+            found = path.lstat()
+            total += found.st_size if found.st_nlink == 1 and not path.is_dir() else 0
         except FileNotFoundError:
             continue
     return total

@@ -1,4 +1,4 @@
-"""`llm-studio experiment`: list, show, stop and delete experiments."""
+"""`llm-studio experiment`: list, show, stop, continue and delete experiments; more epochs for one that has ended."""
 
 import argparse
 
@@ -9,7 +9,7 @@ from llm_studio.store import ExperimentRecord, Store
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command and its options."""
-    verbs = commands.add_parser("experiment", help="list, show, stop, delete").add_subparsers(
+    verbs = commands.add_parser("experiment", help="list, show, stop, continue, more epochs, delete").add_subparsers(
         dest="verb", required=True, metavar="VERB"
     )
     listing = verbs.add_parser("list", help="all experiments, newest first")
@@ -22,6 +22,18 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     stop = verbs.add_parser("stop", help="stop with a checkpoint; it can be continued")
     stop.add_argument("experiment", help="name or id")
     stop.set_defaults(run=run_stop)
+    going_on = verbs.add_parser("continue", help="go on with a stopped or failed one from its last state")
+    going_on.add_argument("experiment", help="name or id")
+    going_on.set_defaults(run=run_continue)
+    more = verbs.add_parser(
+        "more-epochs",
+        help="train a finished or stopped one further",
+        description="Trains it further from its last weights. The optimiser starts anew, and the learning rate is "
+        "planned anew over the added epochs, with its warm-up.",
+    )
+    more.add_argument("experiment", help="name or id")
+    more.add_argument("epochs", type=int, help="how many to add")
+    more.set_defaults(run=run_more_epochs)
     delete = verbs.add_parser("delete", help="delete with its checkpoints, charts and predictions")
     delete.add_argument("experiment", help="name or id")
     delete.set_defaults(run=run_delete)
@@ -94,6 +106,27 @@ def run_stop(arguments: argparse.Namespace) -> int:
     stop_experiment(store, record.id)
     print(f"Stopping {record.name}; it saves a checkpoint first.")
     return 0
+
+
+def run_continue(arguments: argparse.Namespace) -> int:
+    """Queues it and streams its log; 1 when it failed."""
+    from llm_studio.actions.experiments import continue_experiment
+    from llm_studio.cli.train import follow
+
+    store = open_store()
+    return follow(store, continue_experiment(store, find_experiment(store, arguments.experiment).id), from_here=True)
+
+
+def run_more_epochs(arguments: argparse.Namespace) -> int:
+    """Queues it for more epochs, says what the learning rate does, and streams its log; 1 when it failed."""
+    from llm_studio.actions.experiments import config_of
+    from llm_studio.actions.going_on import more_epochs, schedule_words
+    from llm_studio.cli.train import follow
+
+    store = open_store()
+    record = more_epochs(store, find_experiment(store, arguments.experiment).id, arguments.epochs)
+    print(schedule_words(config_of(store, record.id), arguments.epochs))
+    return follow(store, record, from_here=True)
 
 
 def run_delete(arguments: argparse.Namespace) -> int:

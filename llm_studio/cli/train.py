@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, ExperimentRecord, Store
 
 if TYPE_CHECKING:
-    from llm_studio.config import ExperimentConfig, Loaded
+    from llm_studio.actions.starting_from import Start
+    from llm_studio.config import ExperimentConfig, Finding, Loaded
 
 POLL_SECONDS = 0.1
 BYTES_AT_ONCE = 1_000_000
@@ -25,12 +26,21 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command = commands.add_parser(
         "train",
         help="run one experiment from a YAML file",
-        usage="llm-studio train CONFIG.yaml [--section.setting VALUE ...] [--preset NAME] [--dry-run]",
+        usage="llm-studio train CONFIG.yaml [--section.setting VALUE ...] [--preset NAME] [--dry-run] "
+        "[--from EXPERIMENT [--take WHAT] [--checkpoint WHICH]]",
         epilog="Every setting of `llm-studio settings` can be changed here: --training.learning_rate 2e-3",
     )
     command.add_argument("config", help="YAML file, of this studio or of H2O LLM Studio")
     command.add_argument("--preset", help="quick, balanced or quality: the values the file does not set")
     command.add_argument("--dry-run", action="store_true", help="check, print the resolved config and every warning")
+    command.add_argument("--from", dest="origin", metavar="EXPERIMENT", help="start from its weights: name or id")
+    command.add_argument(
+        "--take",
+        choices=("adapter", "merged"),
+        default="adapter",
+        help="with --from: go on with its adapter, or merge it into the backbone first and train anything on that",
+    )
+    command.add_argument("--checkpoint", choices=("best", "last"), default="best", help="with --from: which of its two")
     command.set_defaults(run=run, takes_settings=True)
 
 
@@ -40,20 +50,36 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0 when it finished or was stopped, 1 when it failed.
     """
+    from llm_studio.actions.experiments import start_experiment
+    from llm_studio.actions.starting_from import start_findings
+
     store = open_store()
     loaded = read_yaml(Path(arguments.config), overrides(arguments.rest), arguments.preset)
     report_taken(loaded)
     dataset = dataset_of(store, loaded, Path(arguments.config), keep=not arguments.dry_run)
     config = loaded.config if dataset is None else loaded.config.with_changes({"dataset_id": dataset.id})
+    start = start_of(store, arguments)
     if arguments.dry_run:
-        return dry_run(config, dataset)
-    from llm_studio.actions.experiments import start_experiment
-
+        return dry_run(config, dataset, start_findings(store, config, start) if start else ())
     taken = store.experiments.free_name(config.experiment_name)
-    record = start_experiment(store, config.with_changes({"experiment_name": taken}))
+    record = start_experiment(store, config.with_changes({"experiment_name": taken}), start=start)
     log = store.home.experiment(record.id) / "log.txt"
     print(f"Experiment {record.name} ({record.id}); log: {log}", file=sys.stderr)
     return follow(store, record)
+
+
+def start_of(store: Store, arguments: argparse.Namespace) -> "Start | None":
+    """What --from, --take and --checkpoint name; None for a start from the backbone.
+
+    Raises:
+        UserError: there is no such experiment.
+    """
+    from llm_studio.actions.starting_from import Start
+    from llm_studio.cli.experiment import find_experiment
+
+    if arguments.origin is None:
+        return None
+    return Start(find_experiment(store, arguments.origin).id, arguments.take, arguments.checkpoint)
 
 
 def overrides(rest: Sequence[str]) -> dict[str, str]:
@@ -137,21 +163,25 @@ def dataset_of(store: Store, loaded: "Loaded", path: Path, *, keep: bool) -> Dat
     )
 
 
-def dry_run(config: "ExperimentConfig", dataset: DatasetRecord | None) -> int:
+def dry_run(config: "ExperimentConfig", dataset: DatasetRecord | None, more: "Iterable[Finding]" = ()) -> int:
     """Prints the resolved config on standard output and every finding on standard error; 2 when one is an error."""
     from llm_studio.config import check, to_yaml
 
     print(to_yaml(config), end="")
     rows = (dataset.train_rows, dataset.validation_rows) if dataset else (0, 0)
     findings = check(config, train_rows=rows[0], validation_rows=rows[1], device="cpu") if dataset else ()
+    findings = (*findings, *more)
     for finding in findings:
         print(f"{finding.level}: {finding.what} ({finding.path}) {finding.fix}".rstrip(), file=sys.stderr)
     return 2 if any(finding.level == "error" for finding in findings) else 0
 
 
-def follow(store: Store, record: ExperimentRecord) -> int:
-    """Streams the log until the experiment has ended; Ctrl-C asks it to stop with a checkpoint."""
-    log = Tail(store.home.experiment(record.id) / "log.txt")
+def follow(store: Store, record: ExperimentRecord, *, from_here: bool = False) -> int:
+    """Streams the log until the experiment has ended; Ctrl-C asks it to stop with a checkpoint.
+
+    from_here: without what the log holds already.
+    """
+    log = Tail(store.home.experiment(record.id) / "log.txt", from_here=from_here)
     process: Popen[bytes] | None = None
     waiting = ""
     while True:
@@ -188,10 +218,10 @@ def start_here(store: Store, record: ExperimentRecord) -> "Popen[bytes] | None":
 
 def end_badly(store: Store, record: ExperimentRecord, code: int) -> None:
     """Marks the experiment failed when its process ended without saying how."""
-    from llm_studio.worker.endings import why_it_ended
+    from llm_studio.worker.endings import why_an_experiment_ended
 
     if store.experiments.get(record.id).status == "running":
-        error = why_it_ended("experiment", code, store.home.experiment(record.id) / "log.txt")
+        error = why_an_experiment_ended(store.home.experiment(record.id), code, None)
         store.experiments.finish(record.id, "failed", error.as_dict())
 
 
@@ -212,9 +242,9 @@ def tell_end(record: ExperimentRecord) -> int:
 class Tail:
     """Prints what a growing file has gained."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, from_here: bool = False) -> None:
         self._path = path
-        self._offset = 0
+        self._offset = path.stat().st_size if from_here and path.is_file() else 0
 
     def print_new(self) -> None:
         """Everything since the last call; nothing while the file is not there."""

@@ -13,8 +13,8 @@ class Architecture(Section):
     backbone_dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"], Knob(title="Number type", level="basic")
     ] = "auto"
-    """How the backbone's weights are stored. "auto" takes bfloat16 where the device computes it well, else float32.
-    int8 and int4 save memory, cost some accuracy and need LoRA."""
+    """How the backbone's weights are stored. "auto" goes by the free memory: 16 bits on a GPU and 32 on a CPU when they
+    fit beside what training needs, else fewer. int8 and int4 save memory, cost some accuracy and need LoRA."""
 
     gradient_checkpointing: Annotated[bool, Knob(title="Gradient checkpointing", level="advanced")] = False
     """Computes activations again in the backward pass instead of keeping them: less memory, about a third

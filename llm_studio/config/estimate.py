@@ -6,17 +6,22 @@ from dataclasses import dataclass
 
 from llm_studio.config.experiment import ExperimentConfig
 from llm_studio.config.facts import BackboneFacts
+from llm_studio.config.memory import (
+    ORDER,
+    PROGRAM_BYTES,
+    USABLE,
+    Fit,
+    fitting,
+    kind_of,
+    needs,
+    trained_parameters,
+)
 
-BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.1, "int4": 0.6}
-ROOM = 0.6  # share of a device's memory that weights may take when the number type is chosen by itself
 # What such devices typically reach, not their peak; a batch and a generated token cost time however small the model is.
 FLOPS = {"core": 5.0e10, "cuda": 8.0e13}
 BATCH_SECONDS = {"cpu": 0.15, "cuda": 0.08}
 TOKEN_SECONDS = {"cpu": 0.012, "cuda": 0.025}
 START_SECONDS = {"cpu": 15.0, "cuda": 30.0}
-PROGRAM_BYTES = {"cpu": 0.7e9, "cuda": 1.2e9}
-ACTIVATION_BYTES = 34  # per token, layer and unit of width, in 16 bits (Korthikanti et al. 2022, arXiv:2205.05198, 4.1)
-LOGIT_BYTES = 8  # the logits and their gradient in 32 bits
 GENERATED_AT_ONCE = 32
 ANSWER_SHARE = 0.5  # of a conversation's tokens
 
@@ -59,19 +64,17 @@ def estimate(
 def _memory(
     config: ExperimentConfig, facts: BackboneFacts, mean_tokens: float, device: str, available: float | None
 ) -> tuple[float, tuple[str, ...]]:
-    kind = _kind(device)
-    dtype = likely_dtype(config, facts, device=device, device_memory_bytes=available)
-    trained = trained_parameters(config, facts)
-    weights = facts.parameters * BYTES[dtype]
-    state = trained * (4 + 4 + (2 if config.training.optimizer == "AdamW8bit" else 8))
-    tokens = min(config.tokenizer.max_length, mean_tokens * 1.5) * config.training.batch_size
-    per_layer = facts.hidden_size * (2 if config.architecture.gradient_checkpointing else ACTIVATION_BYTES)
-    activations = tokens * (facts.layers * per_layer + facts.vocabulary_size * LOGIT_BYTES)
-    total = weights + state + activations + PROGRAM_BYTES[kind]
+    kind = kind_of(device)
+    fit = likely_fit(config, facts, device=device, device_memory_bytes=available, mean_tokens=mean_tokens)
+    needed = needs(config, facts, mean_tokens=mean_tokens)
+    total = needed.total_bytes(fit.dtype, fit.rows) + PROGRAM_BYTES[kind]
+    weights, activations = needed.weights_bytes(fit.dtype), fit.rows * needed.row_bytes
+    rows = "1 row" if fit.rows == 1 else f"{fit.rows} rows"
     return total, (
-        f"Weights in {dtype}: {weights / 1e9:.2f} GB.",
-        f"Gradients and optimiser state of {trained / 1e6:.1f} million trained weights: {state / 1e9:.2f} GB.",
-        f"Activations of one batch: {activations / 1e9:.2f} GB; programs: {PROGRAM_BYTES[kind] / 1e9:.1f} GB.",
+        f"Weights in {fit.dtype}: {weights / 1e9:.2f} GB.",
+        f"Gradients and optimiser state of {trained_parameters(config, facts) / 1e6:.1f} million trained weights: "
+        f"{needed.state_bytes / 1e9:.2f} GB.",
+        f"Activations of {rows} at a time: {activations / 1e9:.2f} GB; programs: {PROGRAM_BYTES[kind] / 1e9:.1f} GB.",
     )
 
 
@@ -84,7 +87,7 @@ def _time(
     device: str,
     cores: int | None,
 ) -> tuple[float, tuple[str, ...]]:
-    kind, training = _kind(device), config.training
+    kind, training = kind_of(device), config.training
     speed = FLOPS["cuda"] if kind == "cuda" else FLOPS["core"] * (cores or os.cpu_count() or 1)
     tokens = min(mean_tokens, config.tokenizer.max_length)
     batches = math.ceil(train_rows / training.batch_size) * training.epochs
@@ -105,30 +108,23 @@ def _time(
     )
 
 
-def likely_dtype(
-    config: ExperimentConfig, facts: BackboneFacts, *, device: str, device_memory_bytes: float | None = None
-) -> str:
-    """The number type of the weights; "auto" as the engine will choose it: the largest that leaves room."""
-    wanted = config.architecture.backbone_dtype
-    if wanted != "auto":
-        return wanted
-    order = ("float32", "bfloat16") if _kind(device) == "cpu" else ("bfloat16", "int8", "int4")
-    if device_memory_bytes is None:
-        return order[0]
-    room = device_memory_bytes * (ROOM / 2 if _kind(device) == "cpu" else ROOM)
-    return next((dtype for dtype in order if facts.parameters * BYTES[dtype] <= room), order[-1])
-
-
-def trained_parameters(config: ExperimentConfig, facts: BackboneFacts) -> float:
-    """All weights, or those of the adapter on every linear layer."""
-    if not config.training.lora:
-        return float(facts.parameters)
-    key_value = facts.hidden_size * facts.key_value_heads / max(1, facts.attention_heads)
-    widths = (
-        4 * facts.hidden_size + 2 * (facts.hidden_size + key_value) + 3 * (facts.hidden_size + facts.intermediate_size)
-    )
-    return float(config.training.lora_r * facts.layers * widths)
-
-
-def _kind(device: str) -> str:
-    return "cpu" if device == "cpu" else "cuda"
+def likely_fit(
+    config: ExperimentConfig,
+    facts: BackboneFacts,
+    *,
+    device: str,
+    device_memory_bytes: float | None = None,
+    mean_tokens: float | None = None,
+) -> Fit:
+    """The number type of the weights and the rows at a time; "auto" as the engine will choose it when nothing else
+    uses the device. A number type that is set is taken with whole batches."""
+    wanted, kind = config.architecture.backbone_dtype, kind_of(device)
+    batch = config.training.batch_size
+    if not config.training.lora and wanted in ("auto", "float16"):
+        return Fit("float32", batch, True)
+    if wanted == "float16" and kind == "cpu":
+        return Fit("bfloat16", batch, True)
+    if wanted != "auto" or device_memory_bytes is None:
+        return Fit(ORDER[kind][0] if wanted == "auto" else wanted, batch, True)
+    room = device_memory_bytes * USABLE[kind] - PROGRAM_BYTES[kind]
+    return fitting(needs(config, facts, mean_tokens=mean_tokens), free_bytes=room, order=ORDER[kind])

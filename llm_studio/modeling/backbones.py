@@ -120,6 +120,13 @@ def local_folder(name: str, folders: Sequence[Path] | None) -> Path:
     return folder
 
 
+def folder_of(name: str, revision: str = "") -> Path | None:
+    """Where the weights of a backbone lie on this machine; None when they would have to be fetched."""
+    if name == STARTER:
+        return _starter_folder()
+    return Path(name).expanduser() if is_path(name) else cached_snapshot(name, revision)
+
+
 # ---- where models lie ------------------------------------------------------------------------------------------------
 
 

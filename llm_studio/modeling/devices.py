@@ -2,16 +2,17 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import torch
 
+from llm_studio.config.memory import ORDER, USABLE, Fit, Needs, fitting, kind_of
 from llm_studio.errors import UserError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.1, "int4": 0.6}
-ROOM = 0.6
-"""Share of the free memory that weights may take, so that activations and optimiser state fit beside them."""
+CGROUP = Path("/sys/fs/cgroup")
+"""Where Linux says how much memory a container may use."""
 
 
 @dataclass(frozen=True)
@@ -42,29 +43,80 @@ def choose_device(wanted: str) -> Choice:
     )
 
 
-def choose_dtype(wanted: str, *, device: str, parameters: int, all_weights: bool = False) -> Choice:
+def choose_dtype(wanted: str, *, device: str, needed: Needs | None = None, all_weights: bool = False) -> Choice:
     """ "auto" as a number type: 16 bits where the device computes them well, quantised only when it must be.
 
-    parameters: of the backbone, 0 when not known. all_weights: the weights themselves are trained, not an adapter.
+    needed: what the backbone and its training take; None when it is not known. all_weights: the weights themselves are
+    trained, not an adapter.
     """
+    sixteen = "bfloat16" if device == "cpu" or torch.cuda.is_bf16_supported() else "float16"
+    free = free_bytes(device) if wanted == "auto" and not all_weights else 0.0
+    return number_type(wanted, device=device, needed=needed, free_bytes=free, sixteen=sixteen, all_weights=all_weights)
+
+
+def number_type(
+    wanted: str, *, device: str, needed: Needs | None, free_bytes: float, sixteen: str = "bfloat16", all_weights: bool
+) -> Choice:
+    """The choice from numbers alone. sixteen: the 16-bit type that the device computes."""
+    kind = kind_of(device)
     if all_weights and wanted in ("auto", "float16"):
         return Choice("float32", "the weights themselves are trained, and 16 bits would round small steps away")
-    if wanted == "float16" and device == "cpu":
+    if wanted == "float16" and kind == "cpu":
         return Choice("bfloat16", "a CPU computes float16 very slowly, and this takes the same memory")
     if wanted != "auto":
         return Choice(wanted, "as set")
-    if device == "cpu":
-        free = psutil.virtual_memory().available
-        if parameters * BYTES["float32"] <= free * ROOM / 2:
-            return Choice("float32", "it fits, and a CPU computes it most exactly")
-        return Choice("bfloat16", f"in float32 it would fill more than a third of {free / 1e9:.0f} GB")
-    free = torch.cuda.mem_get_info(torch.device(device))[0]
-    sixteen = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    for dtype in (sixteen, "int8", "int4"):
-        if parameters * BYTES[dtype] <= free * ROOM:
-            why = "16 bits fit" if dtype == sixteen else "the first that fits"
-            return Choice(dtype, f"{why} in the {free / 1e9:.0f} GB that are free on {device}")
-    return Choice("int4", f"the smallest; {free / 1e9:.0f} GB are free on {device}, which may not be enough")
+    order = tuple(sixteen if dtype == "bfloat16" else dtype for dtype in ORDER[kind])
+    if needed is None:
+        return Choice(order[0], "the size of the backbone is not known")
+    fit = fitting(needed, free_bytes=free_bytes * USABLE[kind], order=order)
+    return Choice(fit.dtype, fit_words(fit, needed, device=device, free_bytes=free_bytes, first=order[0]))
+
+
+def fit_words(fit: Fit, needed: Needs, *, device: str, free_bytes: float, first: str) -> str:
+    """Why this number type, with the numbers. first: the one that would have been taken if it fitted."""
+    where = "in this machine" if device == "cpu" else f"on {device}"
+    rows = "1 row" if fit.rows == 1 else f"{fit.rows} rows"
+    parts = [f"its weights take {gigabytes(needed.weights_bytes(fit.dtype))}"]
+    if needed.state_bytes:
+        parts.append(f"gradients and optimiser {gigabytes(needed.state_bytes)}")
+    if needed.row_bytes:
+        parts.append(f"activations of {rows} at a time about {gigabytes(fit.rows * needed.row_bytes)}")
+    said = f"{', '.join(parts)}; {gigabytes(free_bytes)} are free {where}"
+    if fit.rows < needed.batch_size and fit.fits:
+        said += f", where a batch of {needed.batch_size} rows has to be computed in parts, with the same result"
+    if fit.dtype != first:
+        said += f" and {first} would take {gigabytes(needed.total_bytes(first, 1))} with one row at a time"
+    return said if fit.fits else f"{said}, which may not be enough, but it is the smallest number type there is"
+
+
+def gigabytes(value: float) -> str:
+    """ "14.9 GB", "700 MB"."""
+    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+
+
+def free_bytes(device: str) -> float:
+    """Memory that is free now: of the GPU, or of this machine within what its container may use."""
+    if device != "cpu":
+        return float(torch.cuda.mem_get_info(torch.device(device))[0])
+    return min(float(psutil.virtual_memory().available), container_bytes(CGROUP))
+
+
+def container_bytes(folder: Path) -> float:
+    """What a container may still use (control groups, version 2); infinite where nothing limits it."""
+    try:
+        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return float("inf") if limit == "max" else max(0.0, float(limit) - float(used) + file_cache_bytes(folder))
+    except (OSError, ValueError):
+        return float("inf")
+
+
+def file_cache_bytes(folder: Path) -> float:
+    """Of the memory in use, what only keeps files that can be read again."""
+    for line in (folder / "memory.stat").read_text().splitlines():
+        name, _, value = line.partition(" ")
+        if name == "inactive_file":
+            return float(value)
+    return 0.0
 
 
 def choose_autocast(*, device: str, mixed_precision: bool, dtype: str) -> tuple[torch.dtype | None, str]:

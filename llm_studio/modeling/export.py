@@ -8,17 +8,18 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from llm_studio.config import from_yaml
+from llm_studio.config.memory import BYTES
 from llm_studio.data.dataset import open_dataset
 from llm_studio.errors import UserError
 from llm_studio.modeling import merging
-from llm_studio.modeling.devices import BYTES
 from llm_studio.modeling.download import use_token
 from llm_studio.modeling.facts import read_json
 from llm_studio.modeling.loading import (
     CONFIG_FILE,
+    OWN_BACKBONE,
     LoadedModel,
     checkpoint_of,
+    experiment_config,
     load_experiment,
     load_tokenizer,
     path_of,
@@ -83,12 +84,19 @@ def _write_adapter(home: Home, record: ExperimentRecord, work: Path) -> None:
             where=f"experiment {record.name}",
             fix="Export the merged model instead.",
         )
+    if (home.experiment(record.id) / OWN_BACKBONE).is_dir():
+        raise UserError(
+            f"The adapter of {record.name} was learned on a merged model that only this experiment has, so it would "
+            f"answer nonsense on {_public_name(record.backbone)}.",
+            where=f"experiment {record.name}",
+            fix="Export the merged model instead.",
+        )
     for name in ADAPTER_FILES:
         shutil.copyfile(checkpoint / name, work / name)
     settings = read_json(work / ADAPTER_FILES[0])
     public = _public_name(record.backbone)
     write_json(work / ADAPTER_FILES[0], settings | {"base_model_name_or_path": public})
-    config = from_yaml((home.experiment(record.id) / CONFIG_FILE).read_text(encoding="utf-8")).config
+    config = experiment_config(home.experiment(record.id))
     tokenizer = load_tokenizer(config, checkpoint)
     make_template(tokenizer, config)
     tokenizer.save_pretrained(work)

@@ -14,7 +14,9 @@ from transformers.utils import logging as transformers_logging
 
 from llm_studio import starter
 from llm_studio.config import ExperimentConfig, from_yaml
+from llm_studio.config.memory import Needs
 from llm_studio.errors import UserError
+from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.devices import DTYPES, Choice, choose_dtype
 from llm_studio.modeling.download import is_here
 from llm_studio.tokens.making import make_template
@@ -22,6 +24,9 @@ from llm_studio.tokens.template import Template
 
 Report = Callable[[str], None]
 CONFIG_FILE = "config.yaml"
+OWN_BACKBONE = "backbone"
+REPLACED = ".replaced"
+"""End of the name that a checkpoint has for the moment between its replacement's being ready and being there."""
 QUANTISED = ("int8", "int4")
 
 
@@ -57,6 +62,18 @@ def path_of(name: str) -> str:
     return str(folder) if (folder / "config.json").is_file() else name
 
 
+def experiment_config(folder: Path) -> ExperimentConfig:
+    """The config of an experiment. One that started from a merged model has that as a backbone of its own, in its
+    folder, in place of the one the config names.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    config = from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config
+    own = folder / OWN_BACKBONE
+    return config.with_changes({"llm_backbone": str(own)}) if (own / "config.json").is_file() else config
+
+
 def hub_arguments(config: ExperimentConfig, name: str) -> dict[str, Any]:
     """Revision and code permission for a backbone; the network is left alone when all is here."""
     revision = config.environment.huggingface_branch
@@ -82,11 +99,12 @@ def load_tokenizer(config: ExperimentConfig, folder: Path | None = None) -> Any:
 
 
 def load_model(
-    config: ExperimentConfig, *, device: str, parameters: int = 0, trains: bool = False
+    config: ExperimentConfig, *, device: str, needed: Needs | None = None, trains: bool = False
 ) -> tuple[Any, Choice]:
     """The backbone and its number type, with the reason for it.
 
-    parameters: how many it has, 0 when not known. trains: it will be trained, not only asked.
+    needed: what it and its training take; None looks up what the backbone alone takes, where it is on this machine.
+    trains: it will be trained, not only asked.
 
     Raises:
         UserError: it cannot be loaded, or there is not enough memory for it.
@@ -94,7 +112,10 @@ def load_model(
     quiet()
     name = config.llm_backbone
     dtype = choose_dtype(
-        config.architecture.backbone_dtype, device=device, parameters=parameters, all_weights=not config.training.lora
+        config.architecture.backbone_dtype,
+        device=device,
+        needed=needed or needs_to_answer(config),
+        all_weights=not config.training.lora,
     )
     arguments: dict[str, Any] = hub_arguments(config, name) | {"device_map": {"": device}}
     if config.training.attention_implementation != "auto":
@@ -117,6 +138,20 @@ def load_model(
     if trains and dtype.value == "int4":
         keep_gradients(model)
     return model, dtype
+
+
+def needs_to_answer(config: ExperimentConfig) -> Needs | None:
+    """What a backbone takes that is not trained; None when its files are not here or cannot be read."""
+    name, environment = config.llm_backbone, config.environment
+    if not is_here(name, environment.huggingface_branch):
+        return None
+    try:
+        facts = check_backbone(
+            name, revision=environment.huggingface_branch, trust_remote_code=environment.trust_remote_code
+        )
+    except UserError:
+        return None  # said by whoever loads it, with more detail
+    return Needs(facts.parameters, state_bytes=0.0, row_bytes=0.0, batch_size=1)
 
 
 def keep_gradients(model: Any) -> None:
@@ -184,7 +219,7 @@ def load_experiment(
     Raises:
         UserError: there is no checkpoint, or the backbone cannot be loaded.
     """
-    config = from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config
+    config = experiment_config(folder)
     if dtype is not None:
         config = config.with_changes({"architecture.backbone_dtype": dtype})
     checkpoint = checkpoint_of(folder, which)
@@ -210,7 +245,8 @@ def checkpoint_of(folder: Path, which: str) -> Path:
     Raises:
         UserError: there is none.
     """
-    for name in dict.fromkeys((which, "last", "best")):
+    names = [f"{name}{end}" for name in (which, "last", "best") for end in ("", REPLACED)]
+    for name in dict.fromkeys(names):
         found = folder / "checkpoints" / name
         if (found / "adapter_config.json").is_file() or (found / "config.json").is_file():
             return found

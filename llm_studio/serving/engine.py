@@ -10,12 +10,11 @@ from typing import Any, Self
 import torch
 from transformers import StoppingCriteriaList
 
-from llm_studio.config import from_yaml
 from llm_studio.data.types import Message
 from llm_studio.errors import UserError
 from llm_studio.modeling.devices import choose_device
 from llm_studio.modeling.download import fetch, is_here, use_token
-from llm_studio.modeling.loading import CONFIG_FILE, LoadedModel, checkpoint_of, load_backbone, load_experiment
+from llm_studio.modeling.loading import LoadedModel, checkpoint_of, experiment_config, load_backbone, load_experiment
 from llm_studio.modeling.sampling import Sampling
 from llm_studio.serving.pieces import Pieces, StopWhenSet
 from llm_studio.serving.stop_texts import StopTexts
@@ -70,7 +69,7 @@ class ChatEngine:
         record = store.experiments.get(experiment_id)
         folder = store.home.experiment(experiment_id)
         use_token(store.secrets.get("huggingface_token"))
-        config = from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config
+        config = experiment_config(folder)
         if (checkpoint_of(folder, which) / "adapter_config.json").is_file():
             bring(config.llm_backbone, config.environment.huggingface_branch, report)
         use_token(store.secrets.get("huggingface_token"))

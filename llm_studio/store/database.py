@@ -18,7 +18,12 @@ from llm_studio.store.tables import metadata, schema_version
 BUSY_SECONDS = 20.0
 Migration = Sequence[str]
 
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (
+    (
+        "ALTER TABLE experiments ADD COLUMN continued_what VARCHAR",
+        "ALTER TABLE experiments ADD COLUMN continued_which VARCHAR",
+    ),
+)
 """At index n the statements that lead from version n + 1 to n + 2; the tables in `tables.py` are the newest."""
 
 

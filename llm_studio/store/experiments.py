@@ -3,7 +3,8 @@
 import builtins
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, Connection, func, select
@@ -41,9 +42,14 @@ class Experiments(Repository[ExperimentRecord]):
         problem_type: str,
         device: str,
         continued_from: str | None = None,
+        continued_what: str | None = None,
+        continued_which: str | None = None,
+        fill: Callable[[Path], None] = lambda folder: None,
         tags: tuple[str, ...] = (),
     ) -> ExperimentRecord:
         """Write the config and put the experiment at the end of the queue: both or nothing.
+
+        fill: puts more into its folder, before anybody can start it.
 
         Raises:
             UserError: the name is empty, too long or taken; there is no such data set.
@@ -54,6 +60,7 @@ class Experiments(Repository[ExperimentRecord]):
         folder.mkdir(parents=True)
         try:
             (folder / CONFIG_FILE).write_text(config_yaml, encoding="utf-8")
+            fill(folder)
             with self._database.write() as connection:
                 dataset = connection.execute(select(datasets).where(datasets.c.id == dataset_id)).first()
                 if dataset is None:
@@ -73,6 +80,8 @@ class Experiments(Repository[ExperimentRecord]):
                     "queue_position": _highest(connection, experiments.c.queue_position) + 1,
                     "scores": {},
                     "continued_from": continued_from,
+                    "continued_what": continued_what,
+                    "continued_which": continued_which,
                     "tags": list(tags),
                 }
                 connection.execute(experiments.insert().values(**values))

@@ -34,7 +34,8 @@ class ExperimentRecord:
     number: counts up with every experiment; gives it its colour in all charts. started_by: who started its process and
     stops it in the end, the studio or `llm-studio train`.
     queue_position: grows with every start; only the order counts. continued_from: id of the experiment whose weights
-    this one started from.
+    this one started from; continued_what: its adapter, or its adapter (or tuned weights) merged into the backbone;
+    continued_which: of which checkpoint.
     """
 
     id: str
@@ -61,6 +62,8 @@ class ExperimentRecord:
     pid_started_at: float | None
     started_by: Literal["studio", "command"]
     continued_from: str | None
+    continued_what: Literal["adapter", "merged"] | None
+    continued_which: Literal["best", "last"] | None
     tags: list[str]
 
 

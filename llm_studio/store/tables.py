@@ -55,6 +55,8 @@ experiments = Table(
     Column("pid_started_at", Float),
     Column("started_by", String, nullable=False, default="studio"),
     Column("continued_from", String(40)),
+    Column("continued_what", String),
+    Column("continued_which", String),
     Column("tags", JSON, nullable=False),
     Index("experiments_queue", "status", "queue_position"),
 )

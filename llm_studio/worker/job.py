@@ -17,6 +17,7 @@ from llm_studio.modeling.threads import share_cores
 from llm_studio.store import Home, Store
 from llm_studio.store.processes import own_identity
 from llm_studio.worker.job_reporting import Reporter
+from llm_studio.worker.memory_advice import advice_for
 
 FINISHED, FAILED = 0, 1
 
@@ -66,30 +67,35 @@ def run(store: Store, experiment_id: str, terminated: threading.Event) -> int:
         print("Stopped before the training began.", flush=True)
         return FINISHED
     except UserError as error:
+        error = advised(error, store.home.experiment(record.id))
         print(error, flush=True)
         store.experiments.finish(record.id, "failed", error.as_dict())
         return FAILED
     except Exception as error:  # noqa: BLE001 - whatever it is, the user is told and the log has all of it
         traceback.print_exc(file=sys.stdout)
         sys.stdout.flush()
-        store.experiments.finish(record.id, "failed", explain(error).as_dict())
+        store.experiments.finish(record.id, "failed", explain(error, store.home.experiment(record.id)).as_dict())
         return FAILED
     finally:
         reporter.close()
         store.leases.release(record.device, "experiment", record.id)
 
 
-def explain(error: BaseException) -> UserError:
-    """A failure that is nobody's typed error, in plain words."""
+def advised(error: UserError, folder: Path) -> UserError:
+    """A row that is too large for the memory, with advice by the settings of the experiment; others as they are."""
+    from llm_studio.training.trainer import OutOfMemoryError
+
+    if not isinstance(error, OutOfMemoryError):
+        return error
+    return UserError(error.what, where=error.where, fix=advice_for(folder, halved=True))
+
+
+def explain(error: BaseException, folder: Path) -> UserError:
+    """A failure that is nobody's typed error, in plain words. folder: of the experiment."""
     text = str(error)
     name = type(error).__name__
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
-        return UserError(
-            "The experiment ran out of memory.",
-            where="training.batch_size",
-            fix="Halve the batch size and double gradient accumulation, turn gradient checkpointing on, or choose int8 "
-            "or int4.",
-        )
+        return UserError("The experiment ran out of memory.", where="training.batch_size", fix=advice_for(folder))
     if isinstance(error, OSError) and error.errno == 28:
         return UserError("The disk is full.", where=str(error.filename or ""), fix="Delete old experiments.")
     return UserError(

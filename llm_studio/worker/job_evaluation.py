@@ -50,24 +50,27 @@ class Evaluations:
         self.base_scores = ""
         self.seconds_before = 0.0
 
-    def before(self, model: Any, dtype: str, fingerprint: str) -> None:
-        """Score the untouched backbone, or take the scores from an earlier experiment on the same rows."""
-        key = base_scores_key(
+    def before(self, model: Any, dtype: str, fingerprint: str, *, of: str, key: str = "") -> None:
+        """Score what the experiment starts from, or take the scores from an earlier experiment on the same rows.
+
+        of: what that is, in words ("the untouched backbone"). key: changes with weights that are not the backbone's.
+        """
+        commit = f"{getattr(model.config, '_commit_hash', '')} {key}".strip()
+        self.base_scores = base_scores_key(
             self.config, self._template, self.questions, device=self._record.device, dtype=dtype,
-            fingerprint=fingerprint, commit=str(getattr(model.config, "_commit_hash", "")),
+            fingerprint=fingerprint, commit=commit,
         )  # fmt: skip
-        self.base_scores = key
-        cached = self._store.home.base_scores / key
+        cached = self._store.home.base_scores / self.base_scores
         scores_file, rows_file = cached / "scores.json", cached / "predictions.parquet"
         self._folder.mkdir(parents=True, exist_ok=True)
         if scores_file.is_file() and rows_file.is_file():
             values: Values = json.loads(scores_file.read_text(encoding="utf-8"))
             shutil.copyfile(rows_file, self._folder / f"{0:08d}.parquet")
-            self._reporter.note("The scores of the untouched backbone on these rows are known from before.")
+            self._reporter.note(f"The scores of {of} on these rows are known from before.")
             self._tell(values, "before")
             return
-        self._reporter.phase("Scoring the untouched backbone")
-        values = self.score(model, 0, 0.0, "before", prefix="Untouched backbone. ")
+        self._reporter.phase(f"Scoring {of}")
+        values = self.score(model, 0, 0.0, "before", prefix=f"{of[:1].upper()}{of[1:]}: ")
         self.seconds_before = float(values["seconds"])
         cached.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self._folder / f"{0:08d}.parquet", rows_file)

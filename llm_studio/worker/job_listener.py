@@ -2,12 +2,15 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from llm_studio.evaluation.scores import is_better
 from llm_studio.modeling.adapter_start import save_model
 from llm_studio.modeling.devices import memory_bytes
+from llm_studio.modeling.loading import REPLACED
+from llm_studio.modeling.origin import Origin, write_origin
 from llm_studio.store import ExperimentRecord
 from llm_studio.training.events import CheckpointSaved, EvaluationDue, Event, Note, StepDone
 from llm_studio.training.plan import Plan
@@ -30,6 +33,7 @@ class TrainingListener:
         plan: Plan,
         evaluations: Evaluations,
         reporter: Reporter,
+        origin: Origin,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
@@ -38,12 +42,16 @@ class TrainingListener:
         self._plan = plan
         self._evaluations = evaluations
         self._reporter = reporter
+        self._origin = origin  # where the training begins: its step and epoch, and the backbone's weights
+        self._now = origin.step
         self._evaluation_seconds: list[float] = []
         self._first: StepDone | None = None
         rows = reporter.charts.read(kinds=("evaluation",))  # of the parts before, when the experiment is continued
         self._scored: dict[int, Mapping[str, Any]] = {int(row["step"]): row for _, _, row in rows}
 
     def __call__(self, event: Event) -> bool | None:
+        if not isinstance(event, Note):
+            self._now = event.step
         if isinstance(event, StepDone):
             self._step(event)
         elif isinstance(event, EvaluationDue):
@@ -118,19 +126,30 @@ class TrainingListener:
             return False
         best: Mapping[str, Any] | None = None
         since = 0
-        for values in (self._scored[one] for one in sorted(self._scored) if 0 < one <= step):
-            better = is_better(values, best, config.prediction.metric)
-            best, since = (values, 0) if better else (best, since + 1)
+        for one in sorted(one for one in self._scored if 0 < one <= step):
+            better = is_better(self._scored[one], best, config.prediction.metric)
+            best, since = (self._scored[one], 0) if better else (best, since + 1)
+            if one <= self._origin.step:  # before more epochs were added
+                since = 0
         return since >= patience
 
     def save(self, name: str, *, reason: str, step: int = -1) -> None:
-        """Write a checkpoint beside the old one and swap them."""
+        """Write a checkpoint beside the old one and swap them; `loading.checkpoint_of` knows the old one's name."""
         target = self._folder / "checkpoints" / name
-        beside = target.with_name(f"{name}.part")
+        beside, old = target.with_name(f"{name}.part"), target.with_name(f"{name}{REPLACED}")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         save_model(self._model, beside)
         self._tokenizer.save_pretrained(str(beside))
-        shutil.rmtree(target, ignore_errors=True)
+        write_origin(beside, self._origin_at(step if step >= 0 else self._now))
+        shutil.rmtree(old, ignore_errors=True)
+        if target.is_dir():
+            target.rename(old)
         beside.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
         self._reporter.charts.append("checkpoint", {"step": step, "path": name, "reason": reason})
+
+    def _origin_at(self, step: int) -> Origin:
+        """What a checkpoint of this step says of itself."""
+        epochs = (step - self._origin.step) / max(1, self._plan.steps_per_epoch)
+        return replace(self._origin, step=step, epoch=round(self._origin.epoch + epochs, 4))

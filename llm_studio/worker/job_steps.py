@@ -2,30 +2,25 @@
 
 import random
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import set_seed
 
-from llm_studio.config import ExperimentConfig, from_yaml
+from llm_studio.config import ExperimentConfig
 from llm_studio.config.facts import BackboneFacts
-from llm_studio.data import open_dataset
-from llm_studio.data.dataset import Dataset, Part
-from llm_studio.errors import Cancelled, UserError
-from llm_studio.evaluation.scoring import Question, make_questions
+from llm_studio.config.memory import needs
+from llm_studio.errors import UserError
 from llm_studio.modeling import devices
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.download import fetch, is_here, use_token
-from llm_studio.modeling.loading import CONFIG_FILE, QUANTISED, load_model, load_tokenizer, quiet
+from llm_studio.modeling.loading import QUANTISED, experiment_config, quiet
+from llm_studio.modeling.origin import Origin, weights_fingerprint
 from llm_studio.store import ExperimentRecord, Store
-from llm_studio.tokens.making import make_template
-from llm_studio.tokens.stored import StoredSamples, tokenise
-from llm_studio.tokens.template import Template
+from llm_studio.store.rounds import read_rounds
 from llm_studio.training.divergence import DivergedError
 from llm_studio.training.plan import make_plan
 from llm_studio.training.trainer import Trainer
@@ -33,21 +28,25 @@ from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_forecast import forecast_for, is_told
 from llm_studio.worker.job_listener import TrainingListener
 from llm_studio.worker.job_reporting import Reporter, Teller
+from llm_studio.worker.job_rows import Prepared, check_vocabulary, generated_words, prepare, questions_of
+from llm_studio.worker.job_start import (
+    Begun,
+    check_weights,
+    config_of_round,
+    find_start,
+    is_adapter,
+    listening_from,
+    load_to_train,
+    merge_start,
+    moved,
+    round_words,
+    take_weights,
+    write_begun,
+)
 from llm_studio.worker.preflight import Subject, process_seconds
 
 RESUME = "resume"
 SEED_FILE = "seed.txt"
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Everything that does not need the backbone's weights."""
-
-    config: ExperimentConfig
-    dataset: Dataset
-    tokenizer: Any
-    template: Template
-    samples: StoredSamples
 
 
 def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -> bool:
@@ -58,17 +57,24 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     """
     quiet()
     folder = store.home.experiment(record.id)
-    config = with_seed(from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config, folder)
+    rounds = read_rounds(folder)
+    config = with_seed(experiment_config(folder), folder)
     set_seed(config.environment.seed)
     threads = devices.set_threads()
     reporter.note(f"Device {record.device}; {threads.value} threads: {threads.reason}; seed {config.environment.seed}.")
     facts = bring(store, config, reporter)
+    config, facts = merge_start(store, record, config, facts, reporter)
     config = within_context(config, facts, reporter)
     prepared = prepare(store, record.dataset_id, config, reporter)
+    resume = folder / "checkpoints" / RESUME
+    start = find_start(store, record, folder, rounds, going_on=bool(rounds) or resume.is_dir())
+    fingerprint = check_weights(start, config, reporter)
     reporter.phase("Loading the backbone")
-    model, dtype = load_model(config, device=record.device, parameters=facts.parameters, trains=True)
+    needed = needs(config, facts, mean_tokens=prepared.mean_tokens)
+    model, dtype = load_to_train(start, config, record.device, needed)
+    write_begun(folder, Begun(dtype.value, fingerprint))
     check_vocabulary(model, prepared.samples, config.llm_backbone)
-    reporter.note(f"Backbone {config.llm_backbone} in {dtype.value}: {dtype.reason}.")
+    reporter.note(f"Backbone {record.backbone} in {dtype.value}: {dtype.reason}.")
     autocast, why = devices.choose_autocast(
         device=record.device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
     )
@@ -76,15 +82,20 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     questions = questions_of(store, prepared, reporter)
     reporter.note(generated_words(config.prediction.max_generated_rows, len(questions)))
     evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter)
-    resume = folder / "checkpoints" / RESUME
-    going_on = resume.is_dir()
-    if config.training.evaluate_before_training and not going_on:
-        evaluations.before(model, dtype.value, prepared.dataset.fingerprint)
+    scores = config.training.evaluate_before_training and not start.going_on
+    if scores and start.weights is None:
+        evaluations.before(model, dtype.value, prepared.dataset.fingerprint, of=start.words)
     set_seed(config.environment.seed)  # the same start, whether the scores above were computed or known
-    trainable = make_trainable(model, config, quantised=dtype.value in QUANTISED)
+    trainable = make_trainable(model, start.adapter_settings(config), quantised=dtype.value in QUANTISED)
     reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
-    start_from(store, record, trainable.model)
-    finished = run_training(store, prepared, trainable.model, record, facts, autocast, evaluations, reporter)
+    if start.weights is not None and is_adapter(start.weights):
+        take_weights(trainable.model, start.weights, start.words)
+        reporter.note(f"Starts from the weights of {start.words}.")
+    if scores and start.weights is not None:
+        key = weights_fingerprint(start.weights)
+        evaluations.before(trainable.model, dtype.value, prepared.dataset.fingerprint, of=start.words, key=key)
+    origin = Origin(rounds[-1].step if rounds else 0, rounds[-1].epoch if rounds else 0.0, record.backbone, fingerprint)
+    finished = run_training(store, prepared, trainable.model, record, facts, autocast, evaluations, reporter, origin)
     if finished:
         shutil.rmtree(resume, ignore_errors=True)
     return finished
@@ -99,12 +110,16 @@ def run_training(
     autocast: torch.dtype | None,
     evaluations: Evaluations,
     reporter: Reporter,
+    origin: Origin,
 ) -> bool:
-    """Tell what it will take, then train with evaluations; False when it was stopped."""
-    config, folder = prepared.config, store.home.experiment(record.id)
-    plan = make_plan(config, len(prepared.samples))
-    listener = TrainingListener(model, prepared.tokenizer, folder, record, plan, evaluations, reporter)
-    if plan.steps == 0:
+    """Tell what it will take, then train with evaluations; False when it was stopped. origin: where it begins: at step
+    0, or at more epochs."""
+    folder = store.home.experiment(record.id)
+    rounds = read_rounds(folder)
+    config = config_of_round(prepared.config, rounds)
+    plan = moved(make_plan(config, len(prepared.samples)), rounds)
+    listener = TrainingListener(model, prepared.tokenizer, folder, record, plan, evaluations, reporter, origin)
+    if plan.steps == origin.step:
         listener.evaluate(0, 0.0, last=True)
         return True
     packing = choose_packing(config.training.packing, model)
@@ -129,84 +144,22 @@ def run_training(
         pad_id=prepared.template.pad_id,
         autocast=autocast,
         packed=packing.value == PACKED,
-        listen=listener,
+        listen=listening_from(rounds, listener),
         should_stop=reporter.should_stop,
     )
     reporter.phase("Training")
+    if rounds:
+        reporter.note(round_words(config, rounds))
     try:
         finished = trainer.run()
     except DivergedError as error:
         step = trainer.back_to_good(error)
         if step is not None:
-            listener.save("last", reason="before the loss left", step=step)
+            listener.save("last", reason="before the loss left", step=step + origin.step)
         raise
     if not finished:
         listener.save("last", reason="stopped")
     return finished
-
-
-def prepare(store: Store, dataset_id: str, config: ExperimentConfig, reporter: Teller) -> Prepared:
-    """Read the rows and turn them into tokens.
-
-    Raises:
-        UserError: the template refuses a row, or no row has anything to learn.
-    """
-    reporter.phase("Reading the data set")
-    dataset = open_dataset(store.home.dataset(dataset_id))
-    parts: tuple[Part, ...] = ("train", "validation") if config.training.train_validation_data else ("train",)
-    reporter.phase("Turning text into tokens")
-    tokenizer = load_tokenizer(config)
-    template = make_template(tokenizer, config)
-    reporter.note(f"Chat template: {template.source}, since {template.reason}.")
-    samples = tokenised_rows(store, template, dataset, parts, reporter)
-    counts = samples.counts()
-    learned = counts.rows - len(counts.dropped) - len(counts.unlearned)
-    reporter.note(
-        f"{learned:,} rows to learn from: {counts.tokens:,} tokens, of which {counts.learned_tokens:,} are learned."
-    )
-    for words in counts.sentences(template.max_length):
-        reporter.note(words)
-    counts.refuse_nothing(template.max_length, template.truncation)
-    return Prepared(config, dataset, tokenizer, template, samples.learned())
-
-
-def questions_of(store: Store, prepared: Prepared, reporter: Teller) -> list[Question]:
-    """The validation rows to score: every one that ends with an answer, however long it is.
-
-    Raises:
-        UserError: there is none.
-    """
-    template, conversations = prepared.template, prepared.dataset.conversations("validation")
-    samples = tokenised_rows(store, template.for_scoring(), prepared.dataset, ("validation",), reporter)
-    for words in samples.counts().scoring_sentences(template.max_length):
-        reporter.note(words)
-    questions = make_questions(template, conversations, samples)
-    if not questions:
-        raise UserError("No validation row ends with an answer.", where="data set", fix="Change its columns or split.")
-    if len(questions) < len(conversations):
-        left = len(conversations) - len(questions)
-        reporter.note(f"{left:,} of {len(conversations):,} validation rows hold no answer and cannot be scored.")
-    return questions
-
-
-def tokenised_rows(
-    store: Store, template: Template, dataset: Dataset, parts: Sequence[Part], reporter: Teller
-) -> StoredSamples:
-    """The rows as tokens, from the cache where an earlier experiment left them.
-
-    Raises:
-        UserError: the template refuses a row. Cancelled: the user asked to stop.
-    """
-
-    def tell(done: int, total: int) -> None:
-        if reporter.should_stop():
-            raise Cancelled
-        reporter.detail(f"Turning text into tokens: {done:,} of {total:,} rows")
-
-    found = tokenise(store.home.cache / "tokens", template, dataset, parts, tell)
-    if found.known:
-        reporter.note(f"The tokens of the {' and '.join(parts)} rows are known from before.")
-    return found.samples
 
 
 def with_seed(config: ExperimentConfig, folder: Path) -> ExperimentConfig:
@@ -248,55 +201,3 @@ def within_context(config: ExperimentConfig, facts: BackboneFacts, reporter: Tel
         return config
     reporter.note(f"The backbone reads {limit:,} tokens: rows are cut there, not at {config.tokenizer.max_length:,}.")
     return config.with_changes({"tokenizer.max_length": limit})
-
-
-def check_vocabulary(model: Any, samples: StoredSamples, name: str) -> None:
-    """Refuse a tokenizer that knows more tokens than the backbone.
-
-    Raises:
-        UserError: it does.
-    """
-    known = int(model.get_input_embeddings().num_embeddings)
-    highest = samples.highest_id
-    if highest >= known:
-        raise UserError(
-            f"The tokenizer gives token {highest}, but the backbone knows only {known:,} tokens.",
-            where=f"backbone {name}",
-            fix="Take a backbone whose tokenizer belongs to it.",
-        )
-
-
-def generated_words(most: int, rows: int) -> str:
-    """Which rows get a generated answer, as a sentence."""
-    if most and most < rows:
-        return f"The first {most} of {rows} validation rows get a generated answer at each evaluation."
-    return f"All {rows} validation rows get a generated answer at each evaluation."
-
-
-def start_from(store: Store, record: ExperimentRecord, model: Any) -> None:
-    """Take over the tuned weights of the experiment this one starts from.
-
-    Raises:
-        UserError: they do not fit.
-    """
-    if record.continued_from is None:
-        return
-    from safetensors.torch import load_file
-
-    from llm_studio.modeling.loading import checkpoint_of
-
-    source = checkpoint_of(store.home.experiment(record.continued_from), "best")
-    try:
-        if (source / "adapter_model.safetensors").is_file():
-            from peft import set_peft_model_state_dict
-
-            set_peft_model_state_dict(model, load_file(source / "adapter_model.safetensors"))
-        else:
-            for file in sorted(source.glob("*.safetensors")):
-                model.load_state_dict(load_file(file), strict=False)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(
-            "The weights of the experiment to start from do not fit this one.",
-            where="continued_from",
-            fix="Use the same backbone, LoRA rank and target modules.",
-        ) from error

@@ -5,6 +5,7 @@ import time
 from transformers import set_seed
 
 from llm_studio.config import ExperimentConfig
+from llm_studio.config.memory import needs
 from llm_studio.modeling import devices
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
@@ -12,7 +13,8 @@ from llm_studio.modeling.loading import QUANTISED, load_model, quiet
 from llm_studio.store import Store
 from llm_studio.worker.job_evaluation import base_scores_key
 from llm_studio.worker.job_reporting import Teller
-from llm_studio.worker.job_steps import bring, check_vocabulary, prepare, questions_of, within_context
+from llm_studio.worker.job_rows import check_vocabulary, prepare, questions_of
+from llm_studio.worker.job_steps import bring, within_context
 from llm_studio.worker.preflight import Subject, process_seconds
 
 
@@ -39,7 +41,8 @@ def prepare_subject(
     questions = questions_of(store, prepared, teller)
     making = 0.0 if known == tokenised(store) else time.monotonic() - began
     teller.phase("Loading the backbone")
-    model, dtype = load_model(config, device=device, parameters=facts.parameters, trains=True)
+    needed = needs(config, facts, mean_tokens=prepared.mean_tokens)
+    model, dtype = load_model(config, device=device, needed=needed, trains=True)
     check_vocabulary(model, prepared.samples, config.llm_backbone)
     autocast, _ = devices.choose_autocast(
         device=device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value

@@ -22,6 +22,7 @@ from llm_studio.errors import UserError
 from llm_studio.store import ExperimentRecord, Home, Store
 from llm_studio.store.charts_db import FILE as CHARTS_FILE
 from llm_studio.store.processes import own_identity, process_started_at
+from llm_studio.store.rounds import read_rounds
 
 PR_SET_PDEATHSIG = 1
 NICENESS = 5  # so that the pages stay quick while every core is busy
@@ -81,8 +82,8 @@ def run_experiment(
 
 
 def clear_unless_resuming(folder: Path) -> None:
-    """Remove charts and predictions of an earlier attempt, when there is no checkpoint to go on from."""
-    if (folder / "checkpoints" / "resume").is_dir():
+    """Remove charts and predictions of an earlier attempt, when there is nothing to go on from."""
+    if (folder / "checkpoints" / "resume").is_dir() or read_rounds(folder):
         return
     for name in (CHARTS_FILE, f"{CHARTS_FILE}-wal", f"{CHARTS_FILE}-shm"):
         (folder / name).unlink(missing_ok=True)

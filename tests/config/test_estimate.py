@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from llm_studio.config import BackboneFacts, Estimate, estimate, make_config
-from llm_studio.config.estimate import PROGRAM_BYTES, likely_dtype, trained_parameters
+from llm_studio.config.estimate import likely_fit
+from llm_studio.config.memory import PROGRAM_BYTES, USABLE, needs, trained_parameters
+from llm_studio.modeling.devices import number_type
 
 LLAMA_8B = BackboneFacts(
     name="some/llama-8b", source="hub", architecture="LlamaForCausalLM", model_type="llama",
@@ -72,7 +74,30 @@ def test_more_cores_are_faster() -> None:
 )  # fmt: skip
 def test_auto_is_the_number_type_that_leaves_room(device: str, gigabytes: int | None, dtype: str) -> None:
     memory = None if gigabytes is None else gigabytes * 1e9
-    assert likely_dtype(make_config({}), LLAMA_8B, device=device, device_memory_bytes=memory) == dtype
+    found = likely_fit(make_config({}), LLAMA_8B, device=device, device_memory_bytes=memory, mean_tokens=300.0)
+    assert found.dtype == dtype
+
+
+@pytest.mark.parametrize("gigabytes", [10, 14, 18, 24, 30, 48])
+@pytest.mark.parametrize("changes", [{}, {"training.lora": False}, {"architecture.backbone_dtype": "int4"}])
+def test_the_page_expects_the_number_type_that_the_engine_chooses(gigabytes: float, changes: dict[str, object]) -> None:
+    config, total = make_config(changes), gigabytes * 1e9
+    expected = likely_fit(config, LLAMA_8B, device="cuda:0", device_memory_bytes=total, mean_tokens=300.0).dtype
+    free = total - PROGRAM_BYTES["cuda"] / USABLE["cuda"]  # what is free once the programs are loaded
+    chosen = number_type(
+        config.architecture.backbone_dtype,
+        device="cuda:0",
+        needed=needs(config, LLAMA_8B, mean_tokens=300.0),
+        free_bytes=free,
+        all_weights=not config.training.lora,
+    )
+    assert chosen.value == expected
+
+
+def test_a_small_device_is_expected_to_hold_what_the_engine_will_put_there() -> None:
+    small, large = of(device_memory_bytes=24e9), of(device_memory_bytes=80e9)
+    assert small.fits and large.fits and small.memory_bytes < large.memory_bytes
+    assert any("Activations of 1 row at a time" in reason for reason in small.reasons)
 
 
 def test_says_whether_it_fits_where_the_memory_is_known() -> None:

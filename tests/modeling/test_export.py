@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from llm_studio.actions.exports import start_export
 from llm_studio.errors import Cancelled, UserError
@@ -92,6 +92,18 @@ def test_a_model_tuned_in_full_is_exported_whole_and_has_no_adapter(store: Store
     assert export(store, record, "merged")["equality"]["max_difference"] == 0.0
     with pytest.raises(UserError, match="tuned in full"):
         start_export(store, record.id, "adapter")
+
+
+def test_an_adapter_on_a_merged_model_is_exported_with_it_alone(store: Store, tmp_path: Path) -> None:
+    record = make_experiment(store, make_backbone(tmp_path / "backbone"))
+    own = make_backbone(store.home.experiment(record.id) / "backbone")
+    changed = LlamaForCausalLM.from_pretrained(own)
+    changed.lm_head.weight.data *= 2.0
+    changed.save_pretrained(own)
+    with pytest.raises(UserError, match="on a merged model that only this experiment has"):
+        export(store, record, "adapter")
+    merged = LlamaForCausalLM.from_pretrained(unpacked(export(store, record, "merged"), tmp_path / "merged"))
+    assert torch.equal(merged.model.embed_tokens.weight, changed.model.embed_tokens.weight)
 
 
 def test_the_files_are_readable_by_transformers_4_too(store: Store, tmp_path: Path) -> None:

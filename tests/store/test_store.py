@@ -12,7 +12,7 @@ import pytest
 
 from llm_studio.errors import BugError, UserError
 from llm_studio.store import DatasetRecord, ExperimentRecord, Home, Store, records, tables
-from llm_studio.store.database import Database
+from llm_studio.store.database import MIGRATIONS, Database
 from llm_studio.store.processes import own_identity
 
 
@@ -183,12 +183,26 @@ def test_refuses_a_home_of_a_newer_version_and_brings_an_older_one_up(tmp_path: 
     home = Home(tmp_path / "home")
     Store.open(home).close()
     step = ("ALTER TABLE preferences ADD COLUMN note TEXT",)
-    Database(home.database, migrations=[step]).close()
+    Database(home.database, migrations=[*MIGRATIONS, step]).close()
     columns = [row[1] for row in sqlite3.connect(home.database).execute("PRAGMA table_info(preferences)")]
     assert columns == ["key", "value", "note"]
-    Database(home.database, migrations=[step]).close()
+    Database(home.database, migrations=[*MIGRATIONS, step]).close()
     with pytest.raises(UserError, match="newer LLM Studio"):
         Store.open(home)
+
+
+def test_a_home_of_the_first_version_gets_the_columns_of_today(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    store = Store.open(home)
+    first = add_experiment(store)
+    store.close()
+    with sqlite3.connect(home.database) as connection:
+        for column in ("continued_what", "continued_which"):
+            connection.execute(f"ALTER TABLE experiments DROP COLUMN {column}")
+        connection.execute("UPDATE schema_version SET version = 1")
+    store = Store.open(home)
+    assert store.experiments.get(first.id) == first
+    store.close()
 
 
 def test_a_damaged_database_says_which_file(tmp_path: Path) -> None:

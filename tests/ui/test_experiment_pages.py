@@ -14,9 +14,11 @@ from llm_studio.config import make_config, to_yaml
 from llm_studio.errors import UserError
 from llm_studio.store import DatasetRecord, ExperimentRecord, Home, Store
 from llm_studio.store.charts_db import ChartsDb
+from llm_studio.store.rounds import Round
 from llm_studio.ui.diff import INPUTS, components
 from llm_studio.ui.page import Context, Event, Outcome, Page
 from llm_studio.ui.pages import compare, experiment, experiments
+from llm_studio.ui.pages import experiment_words as say
 
 HOSTILE = "<img src=x onerror=\"window.hacked=1\"> & 'quotes' `code`"
 BEFORE = {"step": 0, "rows": 100, "validation_loss": 3.5, "perplexity": 33.1, "bleu": 3.1, "exact_match": 0.0}
@@ -316,3 +318,42 @@ def test_the_data_tab_shows_learned_and_held_out_rows_and_marks_only_the_first(s
         cards["learned"]
     )
     assert "ls-learned" not in json.dumps(cards["held_out"]) and "Row " in json.dumps(cards["held_out"])
+
+
+def test_more_epochs_ask_how_many_and_say_what_the_learning_rate_does(store: Store, dataset: DatasetRecord) -> None:
+    record = add(store, dataset, "first", **{"training.epochs": 2})
+    tab = Tab(store, experiment.PAGE, record.id)
+    assert f"ask_more/{record.id}" in tab.text()
+    asked = shown(tab.act(f"ask_more/{record.id}"))
+    for words in ("It has learned for 2 epochs, 60 steps", "planned anew over the added epochs", "starts anew"):
+        assert words in asked, words
+    tab.context.draft["more_epochs"] = "x"
+    with pytest.raises(UserError, match="x is not a number of epochs"):
+        tab.act(f"more/{record.id}")
+    tab.context.draft["more_epochs"] = "3"
+    outcome = tab.act(f"more/{record.id}")
+    assert outcome is not None and "in the queue for 3 epochs more" in outcome.message
+    assert store.experiments.get(record.id).status == "queued"
+    assert f"ask_more/{record.id}" not in tab.text() and "2 + 3" in tab.text()
+    with pytest.raises(UserError, match="waiting already"):
+        tab.act(f"ask_more/{record.id}")
+
+
+def test_epochs_are_counted_as_far_as_each_round_came() -> None:
+    assert say.epochs([Round(24, 2.0, 1), Round(30, 2.5, 3)]) == "2 + 0.5 + 3"
+
+
+def test_an_experiment_says_whose_weights_it_started_from(store: Store, dataset: DatasetRecord) -> None:
+    first = add(store, dataset, f"first {HOSTILE}"[:80])
+    config = make_config({"experiment_name": "second", "dataset_id": dataset.id})
+    second = store.experiments.create(
+        to_yaml(config), name="second", dataset_id=dataset.id, backbone="starter", problem_type="causal_lm",
+        device="cpu", continued_from=first.id, continued_what="adapter", continued_which="best",
+    )  # fmt: skip
+    text = Tab(store, experiment.PAGE, second.id).text()
+    assert "first of the adapter of first" in text and "Starts from" in text and "(best checkpoint)" in text
+    assert "<img" not in text
+    store.experiments.update(second.id, scores={"before": BEFORE})
+    store.experiments.delete(first.id)
+    text = Tab(store, experiment.PAGE, second.id).text()
+    assert "the scores of the adapter of an experiment that was deleted (best checkpoint)" in text

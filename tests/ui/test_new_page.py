@@ -14,7 +14,8 @@ from llm_studio.config import ExperimentConfig, all_settings, settings_by_path, 
 from llm_studio.errors import UserError
 from llm_studio.modeling import backbones
 from llm_studio.modeling.backbones import check_backbone
-from llm_studio.store import DatasetRecord, Home, Store
+from llm_studio.modeling.origin import Origin, write_origin
+from llm_studio.store import DatasetRecord, ExperimentRecord, Home, Store
 from llm_studio.ui.diff import INPUTS, changes, components
 from llm_studio.ui.page import Context, Event, Outcome
 from llm_studio.ui.pages import new, new_state
@@ -471,3 +472,62 @@ def test_a_slow_hub_never_holds_the_page_up_and_its_answer_is_shown(
         hub.repositories["closed/one"].gated = False
         patient.forget()
         assert patient.ask(store, ExperimentConfig(llm_backbone="closed/one")).facts is not None
+
+
+def trained(store: Store, orders: DatasetRecord) -> ExperimentRecord:
+    """A finished experiment with an adapter, best and last."""
+    source = Tab(store, orders.id)
+    source.press("start")
+    record = store.experiments.list()[0]
+    for which, step in (("best", 40), ("last", 60)):
+        folder = store.home.experiment(record.id) / "checkpoints" / which
+        folder.mkdir(parents=True)
+        (folder / "adapter_config.json").write_text('{"r": 16, "lora_alpha": 32}')
+        write_origin(folder, Origin(step, step / 30, "starter", ""))
+    store.experiments.claim(record.id)
+    store.experiments.finish(record.id, "finished")
+    return store.experiments.get(record.id)
+
+
+def test_a_page_from_a_trained_experiment_offers_its_weights(store: Store, orders: DatasetRecord) -> None:
+    source = trained(store, orders)
+    tab = Tab(store, orders.id, **{"from": source.id})
+    field = tab.parts["start_from"]
+    assert field["value"] == "backbone" and "Only the settings come from" in tab.parts["start_meaning"]["content"]
+    assert [choice["label"] for choice in field["choices"]] == [
+        "The backbone: starter",
+        f"The adapter of {source.name}, best checkpoint (step 40)",
+        f"The adapter of {source.name}, last checkpoint (step 60)",
+        f"{source.name} merged into the backbone, best checkpoint (step 40)",
+        f"{source.name} merged into the backbone, last checkpoint (step 60)",
+    ]
+    tab.choose("start_from", "adapter/last")
+    assert "is trained further" in tab.parts["start_meaning"]["content"] and tab.data.errors == ()
+    tab.press("start")
+    record = store.experiments.list()[0]
+    assert (record.continued_from, record.continued_what, record.continued_which) == (source.id, "adapter", "last")
+
+
+def test_settings_that_do_not_fit_the_adapter_are_named_until_it_is_merged(store: Store, orders: DatasetRecord) -> None:
+    tab = Tab(store, orders.id, **{"from": trained(store, orders).id})
+    tab.choose("start_from", "adapter/best")
+    tab.enter("training.lora_r", "8")
+    assert [error.where for error in tab.data.errors] == ["LoRA rank"]
+    assert "has LoRA rank 16, this experiment 8" in tab.data.errors[0].what
+    with pytest.raises(UserError, match="cannot start"):
+        tab.press("start")
+    tab.choose("start_from", "merged/best")
+    assert tab.data.errors == () and "keeps a copy of it" in tab.parts["start_meaning"]["content"]
+
+
+def test_the_start_stays_with_another_data_set_and_is_not_offered_without_weights(
+    store: Store, orders: DatasetRecord
+) -> None:
+    source = trained(store, orders)
+    letters = import_dataset(store, {"kind": "starter", "name": "polite_letters"})
+    tab = Tab(store, orders.id, **{"from": source.id})
+    tab.choose("start_from", "merged/best")
+    tab.context.draft["cfg/dataset_id"] = letters.id
+    new.PAGE.actions["cfg"](tab.context, tab.context.args, Event("cfg", "dataset_id", letters.id))
+    assert Tab(store, letters.id, **{"from": source.id}).parts["start_from"]["value"] == "merged/best"
+    assert "start_from" not in Tab(store, orders.id).parts

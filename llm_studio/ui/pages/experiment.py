@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_studio.actions import experiments as actions
+from llm_studio.actions import going_on
 from llm_studio.errors import UserError
 from llm_studio.store import ExperimentRecord
 from llm_studio.ui import build, words
@@ -37,6 +38,7 @@ class Data:
     record: ExperimentRecord
     position: int
     can_continue: bool
+    can_train_more: bool
     can_chat: bool
     tab: str
     body: Any
@@ -56,6 +58,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         record=record,
         position=next((place for place, one in enumerate(waiting, start=1) if one.id == record.id), 0),
         can_continue=actions.can_continue(ctx.store, record),
+        can_train_more=going_on.can_train_more(ctx.store, record),
         can_chat=record.status not in ("queued", "running") and actions.has_checkpoint(ctx.store, record.id),
         tab=tab,
         body=parts[tab].load(ctx, record),
@@ -71,6 +74,7 @@ def cards(data: Data) -> Iterator[Card]:
         status=record.status,
         action=main_action(data),
         more=[
+            *([build.button(f"ask_more/{record.id}", "More epochs")] if data.can_train_more else []),
             build.button(f"new_from/{record.id}", "New from this"),
             build.button(f"ask_rename/{record.id}", "Rename"),
             build.button(f"delete/{record.id}", "Delete", disabled=record.status == "running"),
@@ -132,6 +136,8 @@ PAGE = Page(
     actions={
         "stop": verbs.stop,
         "continue": verbs.continue_,
+        "ask_more": verbs.ask_more,
+        "more": verbs.more,
         "restart": verbs.ask_restart,
         "restart_now": verbs.restart,
         "new_from": verbs.new_from,

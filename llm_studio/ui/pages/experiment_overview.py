@@ -7,10 +7,12 @@ from typing import Any
 
 from h2o_wave import ui
 
+from llm_studio.actions.starting_from import start_words
 from llm_studio.charts.curves import Curves, read_curves
 from llm_studio.charts.spec import ChartSpec
 from llm_studio.charts.training_charts import SMOOTHING, Line, colours_of, training_charts
 from llm_studio.store import ExperimentRecord
+from llm_studio.store.rounds import Round, read_rounds
 from llm_studio.ui import build, draw, text, words
 from llm_studio.ui.page import Card, Context
 from llm_studio.ui.pages import experiment_words as say
@@ -20,12 +22,15 @@ MOST_NOTES = 20
 
 @dataclass(frozen=True)
 class Body:
-    """What the tab shows."""
+    """What the tab shows. start: the weights it began with, in words, empty for the backbone's. rounds: after the
+    first, those of added epochs."""
 
     curves: Curves
     charts: tuple[ChartSpec, ...]
     smoothing: str
     dataset_exists: bool
+    start: str = ""
+    rounds: tuple[Round, ...] = ()
 
 
 def load(ctx: Context, record: ExperimentRecord) -> Body:
@@ -45,7 +50,17 @@ def load(ctx: Context, record: ExperimentRecord) -> Body:
         charts=training_charts([line], smoothing=smoothing),
         smoothing=smoothing,
         dataset_exists=ctx.store.datasets.find(record.dataset_id) is not None,
+        start=started_from(ctx, record),
+        rounds=read_rounds(ctx.home.experiment(record.id)),
     )
+
+
+def started_from(ctx: Context, record: ExperimentRecord) -> str:
+    """ "the adapter of first (best checkpoint)"; empty for an experiment that starts from its backbone."""
+    if record.continued_from is None:
+        return ""
+    source = ctx.store.experiments.find(record.continued_from)
+    return start_words(record, source.name if source else "an experiment that was deleted")
 
 
 def chosen_smoothing(ctx: Context) -> str:
@@ -61,7 +76,7 @@ def chosen_smoothing(ctx: Context) -> str:
 
 def cards(record: ExperimentRecord, body: Body) -> Iterator[Card]:
     """Score card and facts, then the charts."""
-    yield build.form("main", "scores", score_card(record))
+    yield build.form("main", "scores", score_card(record, body.start))
     items = [build.heading("This experiment"), build.pairs("facts_list", facts(record, body))]
     items += smoothing_items(f"#experiment/{record.id}/overview", body.smoothing)
     yield build.form("side", "facts", items)
@@ -91,18 +106,24 @@ def _chart_card(spec: ChartSpec) -> Card:
     return draw.chart_card("grid", f"chart_{spec.id.split('-')[0]}", spec, hint=spec.hint)
 
 
-def score_card(record: ExperimentRecord) -> list[Any]:
-    """A sentence on what changed, then every score before tuning, last and best."""
-    sentence = say.change(record)
-    if not sentence:
+def score_card(record: ExperimentRecord, start: str = "") -> list[Any]:
+    """A sentence on what changed, then every score before tuning, last and best. start: what it starts from, in words,
+    empty for the backbone."""
+    sentence, first = say.change(record), start or "the untouched backbone"
+    if not sentence and record.scores.get("last") and not record.scores.get("before"):
+        sentence = f"There is nothing to compare: {first} was not scored."
+    elif not sentence:
         sentence = {
-            "queued": "Scores appear here once it runs: first of the untouched backbone, then while it learns.",
-            "running": "First the untouched backbone is scored; what tuning changes is measured against that.",
+            "queued": f"Scores appear here once it runs: first of {first}, then while it learns.",
+            "running": f"First {first} is scored; what tuning changes is measured against that.",
         }.get(record.status, "There is nothing to compare: it ended before the tuned weights were scored.")
     items: list[Any] = [build.heading("What tuning changed"), build.paragraph(sentence, name="change")]
     moments = [moment for moment in say.MOMENTS if record.scores.get(moment)]
     if moments:
         items.append(build.line("score_table", score_table(record, moments)))
+    if start and record.scores.get("before"):
+        said = f"Before tuning means before this experiment: the scores of {start}, which it starts from."
+        items.append(build.paragraph(said, name="start_scores", quiet=True))
     return items
 
 
@@ -147,6 +168,10 @@ def facts(record: ExperimentRecord, body: Body) -> list[tuple[str, str]]:
     """Names and figures beside the scores."""
     curves = body.curves
     found = [("Backbone", say.backbone(record)), ("Data set", record.dataset_name)]
+    if body.start:
+        found.append(("Starts from", body.start))
+    if body.rounds:
+        found.append(("Epochs", say.epochs(body.rounds)))
     found.append(("Device", "CPU" if record.device == "cpu" else record.device))
     if curves.steps.steps:
         epoch = f", epoch {curves.epoch:.2f}" if curves.epoch is not None else ""

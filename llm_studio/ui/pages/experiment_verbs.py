@@ -1,10 +1,11 @@
-"""What can be done to an experiment from the list and from its own page: stop, continue, restart, rename, delete."""
+"""What can be done to an experiment from the list and its own page: stop, continue, more epochs, rename, delete."""
 
 from collections.abc import Sequence
 
 from h2o_wave import ui
 
 from llm_studio.actions import experiments as actions
+from llm_studio.actions import going_on
 from llm_studio.errors import UserError
 from llm_studio.store import ExperimentRecord
 from llm_studio.ui import build, words
@@ -30,6 +31,47 @@ def continue_(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
     """Queues it again from its last checkpoint."""
     record = actions.continue_experiment(ctx.store, target(args, event))
     return stay(f"{record.name} goes on from its last checkpoint.")
+
+
+def ask_more(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Asks how many epochs, and says what optimiser and learning rate do then."""
+    record = ctx.store.experiments.get(target(args, event))
+    if not going_on.can_train_more(ctx.store, record):
+        raise going_on.no_more(record)
+    config = actions.config_of(ctx.store, record.id)
+    step, epoch = going_on.how_far(ctx.store, record)
+    ctx.draft["more_epochs"] = "1"
+    items = [
+        build.paragraph(
+            f"It has learned for {epoch:g} {'epoch' if epoch == 1 else 'epochs'}, {words.count(step)} steps. "
+            "It goes on from its last weights."
+        ),
+        ui.textbox(
+            name="more_epochs",
+            label="Epochs to add",
+            value="1",
+            type="number",
+            width="160px",
+            tooltip="Passes over the training rows, beside those it has made. More learns more and may overfit.",
+        ),
+        build.paragraph(going_on.schedule_words(config, None), quiet=True),
+    ]
+    if record.status == "stopped" and actions.can_continue(ctx.store, record):
+        said = "To end the epochs it was started with, by the learning rate planned for them, press Continue instead."
+        items.append(build.paragraph(said, quiet=True))
+    items.append(build.row(build.primary(f"more/{record.id}", "Add and start"), build.button("close", "Cancel")))
+    return dialog(f"More epochs for {record.name}", *items)
+
+
+def more(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
+    """Queues it for them."""
+    given = str(ctx.draft.get("more_epochs") or "").strip()
+    if not given.isdecimal():
+        raise UserError(
+            f"{given or 'Nothing'} is not a number of epochs.", where="Epochs to add", fix="Type 1 or more."
+        )
+    record = going_on.more_epochs(ctx.store, event.argument, int(given))
+    return stay(f"{record.name} is in the queue for {going_on.plural_epochs(int(given))} more.")
 
 
 def ask_restart(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:

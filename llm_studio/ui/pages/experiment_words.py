@@ -1,8 +1,11 @@
 """Says in words how an experiment stands: what happens now, what it scored, what tuning changed."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from llm_studio.store import ExperimentRecord
+from llm_studio.store.rounds import Round
 from llm_studio.ui import words
 
 METRICS = ("perplexity", "bleu", "exact_match")
@@ -95,3 +98,10 @@ def took(record: ExperimentRecord) -> str:
 def backbone(record: ExperimentRecord) -> str:
     """The backbone's name without the folders before it."""
     return record.backbone.rstrip("/").rsplit("/", 1)[-1] if record.backbone.startswith(("/", "~")) else record.backbone
+
+
+def epochs(rounds: Sequence[Round]) -> str:
+    """ "2 + 0.5 + 1": of the first round, of those after it as far as they came, and of the last as planned."""
+    begun = [0.0, *(one.epoch for one in rounds)]
+    parts = [after - before for before, after in pairwise(begun)] + [float(rounds[-1].epochs)]
+    return " + ".join(f"{part:g}" for part in parts)

@@ -19,10 +19,10 @@ from llm_studio.modeling.backbones import list_backbones
 from llm_studio.store import DatasetRecord
 from llm_studio.ui import form
 from llm_studio.ui.page import Context, Crumb, Event, Outcome, Page, close, download, go, stay
-from llm_studio.ui.pages import new_estimate, new_fit, new_health, new_lengths, new_state, new_yaml
+from llm_studio.ui.pages import new_estimate, new_fit, new_health, new_lengths, new_start, new_state, new_yaml
 from llm_studio.ui.pages.new_backbone import LOOKUPS, Looked
 from llm_studio.ui.pages.new_cards import cards
-from llm_studio.ui.pages.new_data import Data
+from llm_studio.ui.pages.new_data import Data, refuse
 from llm_studio.ui.pages.new_state import Chosen
 
 
@@ -38,6 +38,8 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
     dataset = chosen_dataset(datasets, args)
     chosen, looked = chosen_now(ctx, dataset)
     device, findings = device_of(chosen.config)
+    starts = new_start.read(ctx, ctx.store.experiments.find(origin) if origin else None)
+    findings += new_start.findings(ctx, chosen.config, starts.chosen)
     facts = looked.facts
     if dataset is not None:
         findings += check(
@@ -63,7 +65,6 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
     )
     fit = new_fit.load(ctx.store, dataset, chosen.config, facts, device)
     findings += new_fit.findings(fit) if fit.forecast else new_estimate.findings(expected, memory)
-    source_record = ctx.store.experiments.find(origin) if origin else None
     return Data(
         datasets=datasets,
         chosen=chosen,
@@ -75,7 +76,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         memory_bytes=memory,
         device=device,
         devices=devices(),
-        origin_name=source_record.name if source_record else "",
+        starts=starts,
         counting=counted.job if counted is not None and is_active(counted.job) else None,
         fit=fit,
     )
@@ -224,26 +225,9 @@ def start(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
     if data.chosen is None:
         raise UserError("There is no data set yet.", where="Data set", fix="Import data first.")
     refuse(data)
-    record = actions.start_experiment(ctx.store, data.chosen.config)
+    record = actions.start_experiment(ctx.store, data.chosen.config, start=data.starts.chosen)
     ctx.draft.clear()
     return go(f"#experiment/{record.id}")
-
-
-def refuse(data: Data) -> None:
-    """For a start: nothing may be wrong; the page lists each error with its fix.
-
-    Raises:
-        UserError: how many errors there are, and what they are about.
-    """
-    if len(data.errors) == 1:
-        error = data.errors[0]
-        raise UserError(f"The experiment cannot start. {error.what}", where=error.where, fix=error.fix)
-    if data.errors:
-        raise UserError(
-            f"The experiment cannot start: {len(data.errors)} errors to correct.",
-            where=", ".join(dict.fromkeys(error.where for error in data.errors)),
-            fix="The page says for each what it takes.",
-        )
 
 
 PAGE = Page(
@@ -261,6 +245,7 @@ PAGE = Page(
         "reset_all": reset_all,
         "preset": lambda ctx, args, event: stay(),
         "level": set_level,
+        new_start.FIELD: lambda ctx, args, event: stay(),
         "search": lambda ctx, args, event: stay(),
         "look_again": look_again,
         "yaml": open_yaml,

@@ -8,7 +8,7 @@ from h2o_wave import ui
 from llm_studio.config import PRESETS, settings_by_path
 from llm_studio.ui import build, form, text, words
 from llm_studio.ui.page import Card
-from llm_studio.ui.pages import new_fit
+from llm_studio.ui.pages import new_fit, new_start
 from llm_studio.ui.pages.new_data import Data
 from llm_studio.ui.pages.new_fields import FIRST, IN_THE_BAR, SECTIONS, dataset_card, first_card, section_card
 from llm_studio.ui.pages.new_state import Chosen
@@ -27,6 +27,8 @@ def cards(data: Data) -> Iterator[Card]:
     yield from new_fit.cards(data.fit, device_title(data.device))
     yield from remark_cards(data, chosen)
     yield sections_card(data, chosen, shown)
+    if not chosen.search.strip():
+        yield from new_start.cards(data)
     if shown & set(FIRST):
         yield first_card(data, chosen, shown)
     for name in SECTIONS:
@@ -51,7 +53,7 @@ def bar_card(data: Data, chosen: Chosen) -> Card:
     """Title, estimate, YAML and Start; stays in sight while the settings scroll."""
     count = words.plural(len(data.errors), "error")
     wrong = build.status_tag("failed", count) if data.errors else ""
-    subtitle = f'<p class="ls-subtitle">New from {text.markup(data.origin_name)}</p>' if data.origin_name else ""
+    subtitle = f'<p class="ls-subtitle">New from {text.markup(data.starts.name)}</p>' if data.starts.name else ""
     title = f'<h1 class="ls-title">New experiment{wrong}</h1>{subtitle}'
     items = [
         ui.markup(name="page_title", content=title),

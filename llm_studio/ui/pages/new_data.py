@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm_studio.actions.devices import Device
+from llm_studio.actions.starting_from import Offer, Start
 from llm_studio.config import Estimate, Finding, settings_by_path
+from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import Backbone
 from llm_studio.store import DatasetRecord, JobRecord
 from llm_studio.ui.pages.new_backbone import Looked
@@ -26,10 +28,22 @@ class Remark:
 
 
 @dataclass(frozen=True)
+class Starts:
+    """name: of the experiment that this one is taken from, empty for none. chosen None: the backbone."""
+
+    name: str = ""
+    offers: Sequence[Offer] = ()
+    chosen: Start | None = None
+
+
+NO_STARTS = Starts()
+
+
+@dataclass(frozen=True)
 class Data:
     """chosen None: there is no data set yet. looked: what is known of the backbone. findings: of the config as a whole.
 
-    memory_bytes: of the device that the config means. origin_name: of the experiment that this one is taken from.
+    memory_bytes: of the device that the config means. starts: the weights it can begin with.
     counting: the job that counts tokens with the chosen backbone, while it works. fit: the check before a start.
     """
 
@@ -43,7 +57,7 @@ class Data:
     memory_bytes: int = 0
     device: str = "cpu"
     devices: Sequence[Device] = ()
-    origin_name: str = ""
+    starts: Starts = NO_STARTS
     counting: JobRecord | None = None
     fit: Fit = NOTHING
 
@@ -67,3 +81,20 @@ class Data:
     def errors(self) -> tuple[Remark, ...]:
         """What stands in the way of a start."""
         return tuple(remark for remark in self.remarks if remark.level == "error")
+
+
+def refuse(data: Data) -> None:
+    """For a start: nothing may be wrong; the page lists each error with its fix.
+
+    Raises:
+        UserError: how many errors there are, and what they are about.
+    """
+    if len(data.errors) == 1:
+        error = data.errors[0]
+        raise UserError(f"The experiment cannot start. {error.what}", where=error.where, fix=error.fix)
+    if data.errors:
+        raise UserError(
+            f"The experiment cannot start: {len(data.errors)} errors to correct.",
+            where=", ".join(dict.fromkeys(error.where for error in data.errors)),
+            fix="The page says for each what it takes.",
+        )

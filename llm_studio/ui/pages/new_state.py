@@ -19,7 +19,7 @@ PRESET = "balanced"
 LEVEL = "basic"
 STARTER = "starter"
 OWN, SHOWN, ORIGIN, NAME, REPORT = "own", "shown", "origin", "name_given", "report"  # what the page keeps in its draft
-KEPT_WITH_ANOTHER_DATASET = (OWN, ORIGIN, NAME, REPORT, "preset", "level", "search")
+KEPT_WITH_ANOTHER_DATASET = (OWN, ORIGIN, NAME, REPORT, "preset", "level", "search", "start_from")
 
 _lock = threading.Lock()
 _carried: dict[str, dict[str, Any]] = {}
