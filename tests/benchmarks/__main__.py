@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import browsing, health, near_duplicates, pages, reading, starter, tokenising
+from tests.benchmarks import browsing, health, near_duplicates, pages, reading, starter, tokenising, training
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "starter": starter.run,
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "tokenising": tokenising.run,
     "near_duplicates": near_duplicates.run,
     "health": health.run,
+    "training": training.run,
 }
 
 
