@@ -35,9 +35,10 @@ class Training(Section):
 
     loss_function: Annotated[
         Literal["TokenAveragedCrossEntropy", "SampleAveragedCrossEntropy"],
-        Knob(title="Loss", level="expert", coming_choices=("SampleAveragedCrossEntropy",)),
+        Knob(title="Loss", level="expert"),
     ] = "TokenAveragedCrossEntropy"
-    """Cross-entropy averaged over the learned tokens of the whole optimiser step."""
+    """Cross-entropy averaged over the learned tokens of the whole optimiser step, so that long answers weigh more; or
+    within each row first, so that every row weighs the same."""
 
     optimizer: Annotated[
         Literal[
@@ -158,8 +159,10 @@ class Training(Section):
     ] = 1e-5
     """Learning rate of the layers above."""
 
-    packing: Annotated[bool, Knob(title="Pack short rows together", level="expert", status="coming")] = False
-    """Puts several short rows in one sequence, each blind to the others, so that no time goes into padding."""
+    packing: Annotated[Literal["auto", "always", "never"], Knob(title="Pack rows together", level="expert")] = "auto"
+    """Puts the rows of a batch behind each other, each blind to the others, so that no time goes into padding. The
+    result is the same. "auto" packs where the backbone allows it, which is tried before the start; "always" refuses to
+    start where it does not."""
 
     attention_implementation: Annotated[
         Literal["auto", "sdpa", "eager", "flash_attention_2"], Knob(title="Attention", level="expert")
@@ -181,10 +184,18 @@ class Training(Section):
 
     save_checkpoint: Annotated[
         Literal["best_and_last", "last", "each_evaluation_epoch"],
-        Knob(title="Checkpoints", group="Evaluation", level="advanced", coming_choices=("each_evaluation_epoch",)),
+        Knob(title="Checkpoints", group="Evaluation", level="advanced"),
     ] = "best_and_last"
     """The last state is always kept, so that nothing trained is lost; the best one by the metric too unless you
-    choose "last"."""
+    choose "last". "each_evaluation_epoch" keeps the one of every evaluation as well, which takes disk space."""
+
+    checkpoint_minutes: Annotated[
+        float,
+        Field(ge=0, le=1440),
+        Knob(title="Save state every", group="Evaluation", level="advanced", unit="minutes", step=1),
+    ] = 10.0
+    """How often the state is written from which the experiment goes on after a crash, beside each evaluation. What
+    is lost at most is this much time. 0 writes it at evaluations only."""
 
     train_validation_data: Annotated[
         bool, Knob(title="Train on validation rows too", group="Evaluation", level="expert")
@@ -194,6 +205,7 @@ class Training(Section):
     early_stopping_patience: Annotated[
         int,
         Field(ge=0, le=1000),
-        Knob(title="Stop early after", group="Evaluation", level="expert", unit="evaluations", status="coming"),
+        Knob(title="Stop early after", group="Evaluation", level="expert", unit="evaluations"),
     ] = 0
-    """Ends the experiment when the metric has not improved for this many evaluations. 0 never ends it early."""
+    """Ends the experiment when the metric for the best checkpoint has not improved for this many evaluations. 0 never
+    ends it early."""

@@ -1,44 +1,135 @@
-"""Turns samples into batches, padded to their longest row only."""
+"""The rows of an optimiser step as micro-batches of tensors: packed without padding, or padded to their longest row."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
-from torch.utils.data import Dataset
 
 from llm_studio.tokens.sample import IGNORE_INDEX, Sample
+from llm_studio.training.losses import token_weights
+from llm_studio.training.partition import partition
 
-
-class Samples(Dataset):  # type: ignore[misc]
-    """The training rows by number."""
-
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self._samples = samples
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self._samples[index]
+Mover = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Collate:
-    """Pads on the right. input_ids, attention_mask, labels: [B, T]; padding is neither read nor learned."""
+class MicroBatch:
+    """What goes through the model at once.
 
-    pad_id: int
+    inputs: what the model's forward takes; input_ids [B, T], and either attention_mask [B, T] (padded) or position_ids
+    [1, T] with the bounds of the rows (packed, B = 1). keep: [K] places whose next token is learned in some row.
+    targets: [B, K] that next token. weights: [B, K] in the loss of the step, 0 where it is not learned.
+    row_lengths: [B, T], of the row that a token belongs to. tokens: read, without padding.
+    """
 
-    def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
-        width = max(len(sample.input_ids) for sample in samples)
-        shape = (len(samples), width)
-        batch = {
-            "input_ids": torch.full(shape, self.pad_id),
-            "attention_mask": torch.zeros(shape, dtype=torch.long),
-            "labels": torch.full(shape, IGNORE_INDEX),
+    inputs: dict[str, torch.Tensor | int]
+    keep: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    row_lengths: torch.Tensor
+    tokens: int
+
+    def to(self, device: torch.device) -> "MicroBatch":
+        """On another device; from pinned memory without waiting."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "MicroBatch":
+        """In memory that a GPU can read by itself; the loader calls it."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, move: Mover) -> "MicroBatch":
+        inputs = {
+            name: move(value) if isinstance(value, torch.Tensor) else value for name, value in self.inputs.items()
         }
-        for index, sample in enumerate(samples):
-            length = len(sample.input_ids)
-            batch["input_ids"][index, :length] = torch.tensor(sample.input_ids)
-            batch["attention_mask"][index, :length] = 1
-            batch["labels"][index, :length] = torch.tensor(sample.labels)
-        return batch
+        moved = {name: move(getattr(self, name)) for name in ("keep", "targets", "weights", "row_lengths")}
+        return replace(self, inputs=inputs, **moved)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How rows become micro-batches. packed: one behind the other, else padded. most_rows: in a micro-batch.
+
+    processes: that share the step; rank: this one's number among them.
+    """
+
+    packed: bool
+    most_rows: int
+    pad_id: int
+    loss: str
+    processes: int = 1
+    rank: int = 0
+
+
+def micro_batches(samples: Sequence[Sample], layout: Layout) -> list[MicroBatch]:
+    """Those of this process, at least one. samples: all rows of the step, over all processes.
+
+    A process without a row of its own reads one with weight 0, since all processes must take part in each exchange.
+    """
+    weights = token_weights(layout.loss, [sample.learned_tokens for sample in samples])
+    lengths = [len(sample.input_ids) for sample in samples]
+    shares = partition(lengths, most_rows=layout.most_rows, processes=layout.processes, packed=layout.packed)
+    shortest = min(range(len(samples)), key=lambda row: lengths[row])
+    made = []
+    for number, places in enumerate(shares[layout.rank]):
+        if not places and not any(share[number] for share in shares):
+            continue
+        rows = [samples[place] for place in places] or [samples[shortest]]
+        heavy = [weights[place] for place in places] or [0.0]
+        made.append(packed(rows, heavy) if layout.packed else padded(rows, heavy, layout.pad_id))
+    return made
+
+
+def padded(samples: Sequence[Sample], weights: Sequence[float], pad_id: int) -> MicroBatch:
+    """Rows below each other, padded on the right to the longest; padding is neither read nor learned."""
+    lengths = [len(sample.input_ids) for sample in samples]
+    shape = (len(samples), max(lengths))
+    ids, mask = torch.full(shape, pad_id), torch.zeros(shape, dtype=torch.long)
+    labels, heavy = torch.full(shape, IGNORE_INDEX), torch.zeros(shape)
+    for index, (sample, weight) in enumerate(zip(samples, weights, strict=True)):
+        length = lengths[index]
+        ids[index, :length] = torch.tensor(sample.input_ids)
+        mask[index, :length] = 1
+        labels[index, :length] = torch.tensor(sample.labels)
+        heavy[index, :length] = weight
+    per_token = mask * torch.tensor(lengths)[:, None]
+    return _made({"input_ids": ids, "attention_mask": mask}, labels, heavy, lengths, per_token)
+
+
+def packed(samples: Sequence[Sample], weights: Sequence[float]) -> MicroBatch:
+    """Rows one behind the other; `cu_seq_lens_q` holds their bounds, int32 [rows + 1], where attention parts them."""
+    lengths = [len(sample.input_ids) for sample in samples]
+    ids = torch.tensor([[token for sample in samples for token in sample.input_ids]])
+    labels = torch.tensor([[label for sample in samples for label in (IGNORE_INDEX, *sample.labels[1:])]])
+    per_token = torch.tensor(lengths).repeat_interleave(torch.tensor(lengths))[None]
+    heavy = torch.tensor(weights, dtype=torch.float32).repeat_interleave(torch.tensor(lengths))[None]
+    bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+    inputs: dict[str, torch.Tensor | int] = {
+        "input_ids": ids,
+        "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
+        "cu_seq_lens_q": bounds,
+        "cu_seq_lens_k": bounds,
+        "max_length_q": max(lengths),
+        "max_length_k": max(lengths),
+    }
+    return _made(inputs, labels, heavy, lengths, per_token)
+
+
+def _made(
+    inputs: dict[str, torch.Tensor | int],
+    labels: torch.Tensor,
+    heavy: torch.Tensor,
+    lengths: Sequence[int],
+    row_lengths: torch.Tensor,
+) -> MicroBatch:
+    following = labels[:, 1:]
+    learned = following != IGNORE_INDEX
+    keep = learned.any(0).nonzero()[:, 0]
+    if not len(keep):  # a forward needs a place to look at, even when nothing is learned there
+        keep = torch.zeros(1, dtype=torch.long)
+    if labels.shape[1] == 1:
+        empty = torch.zeros((len(labels), 1))
+        return MicroBatch(inputs, keep, empty.long(), empty, row_lengths, sum(lengths))
+    targets = following.clamp(min=0)[:, keep]
+    weights = (heavy[:, 1:] * learned)[:, keep]
+    return MicroBatch(inputs, keep, targets, weights, row_lengths, sum(lengths))

@@ -20,7 +20,7 @@ class StepDone:
 
 @dataclass(frozen=True)
 class EvaluationDue:
-    """The model is to be scored now; the listener does it before the training goes on."""
+    """The model is to be scored now; the listener does it before the training goes on, and may end it early."""
 
     step: int
     epoch: float
@@ -42,4 +42,5 @@ class Note:
 
 
 Event = StepDone | EvaluationDue | CheckpointSaved | Note
-Listener = Callable[[Event], None]
+Listener = Callable[[Event], bool | None]
+"""True as answer to EvaluationDue ends the training: it has stopped getting better."""

@@ -1,278 +1,283 @@
-"""Trains a model: a thin subclass of transformers' Trainer that tells what happens and can be stopped at any batch."""
+"""The training loop: draws the rows of an optimiser step, takes the step, tells what happened, and can stop and go on.
+
+It is our own and not transformers' Trainer, since the rows of a step are drawn before they are packed (so the number of
+micro-batches varies), a resumed training is to give the same numbers bit by bit, nothing is read back from the device
+in each step, and whole and sharded models are trained by torch itself on any device.
+"""
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled, UserError
-from llm_studio.tokens.sample import IGNORE_INDEX, Sample
-from llm_studio.training.batches import Collate, Samples
-from llm_studio.training.events import CheckpointSaved, EvaluationDue, Listener, Note, StepDone
+from llm_studio.modeling.attention import attending_apart, takes_logits_to_keep
+from llm_studio.modeling.loading import is_out_of_memory
+from llm_studio.tokens.sample import Sample
+from llm_studio.training.batches import Layout, MicroBatch
+from llm_studio.training.checkpoints import Checkpoints, State
+from llm_studio.training.divergence import DivergedError, no_number
+from llm_studio.training.events import CheckpointSaved, EvaluationDue, Listener, Note
+from llm_studio.training.feed import Feed, Step
+from llm_studio.training.losses import weighted_nats
+from llm_studio.training.noise import EmbeddingNoise
+from llm_studio.training.plan import make_plan
+from llm_studio.training.progress import Progress
 from llm_studio.training.schedules import make_optimizer, rate_factor
 
-ARGUMENTS_FILE = "training_args.bin"  # pickled by transformers and never needed again
 
+class OutOfMemoryError(UserError):
+    """One row alone does not fit into the device's memory."""
 
-class DivergedError(UserError):
-    """The loss or its gradient is no number any more; the weights are those of the last good step."""
-
-    def __init__(self, what: str, step: int) -> None:
+    def __init__(self, device: str, tokens: int) -> None:
         super().__init__(
-            f"{what} is no number any more after step {step}.",
-            where="training.learning_rate",
-            fix="Lower the learning rate, lengthen the warm-up, turn gradient clipping on, or turn mixed precision "
-            "off. The state before it happened is kept.",
+            f"{device} ran out of memory on a single row of {tokens:,} tokens.",
+            where="tokenizer.max_length",
+            fix="Turn gradient checkpointing on, lower the longest conversation, or load the backbone in int8 or int4.",
         )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Optimiser steps of an experiment, and after which of them the model is scored."""
-
-    steps: int
-    steps_per_epoch: int
-    evaluations: frozenset[int]
-
-
-def make_plan(config: ExperimentConfig, rows: int) -> Plan:
-    """The last partial accumulation of an epoch counts as a step; the last step is always scored."""
-    training = config.training
-    batches = math.ceil(rows / training.batch_size)
-    per_epoch = math.ceil(batches / training.grad_accumulation)
-    steps = per_epoch * training.epochs
-    every = max(1, round(training.evaluation_epochs * per_epoch))
-    due = {step for step in range(every, steps + 1, every) if steps - step >= every // 2} | (
-        {steps} if steps else set()
-    )
-    return Plan(steps, per_epoch, frozenset(due))
-
-
-def train(
-    model: Any,
-    samples: Sequence[Sample],
-    config: ExperimentConfig,
-    *,
-    folder: Path,
-    device: str,
-    pad_id: int,
-    autocast: torch.dtype | None,
-    listen: Listener,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> bool:
-    """Train, from the state in `folder` when there is one; False when it was stopped, with its state saved there.
-
-    Raises:
-        UserError: the loss is no number any more.
-    """
-    plan = make_plan(config, len(samples))
-    trainer = StudioTrainer(
-        model=model,
-        args=_arguments(config, folder, device, autocast),
-        train_dataset=Samples(samples),
-        data_collator=Collate(pad_id),
-        plan=plan,
-        config=config,
-        listen=listen,
-        should_stop=should_stop,
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Tells(trainer))
-    resume = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    if resume is not None:
-        listen(Note(f"Going on from step {resume.rpartition('-')[2]} of {plan.steps}."))
-    try:
-        trainer.train(resume_from_checkpoint=resume)
-    except Cancelled:
-        trainer.save_state_to_resume()
-        return False
-    return True
-
-
-def _arguments(config: ExperimentConfig, folder: Path, device: str, autocast: torch.dtype | None) -> TrainingArguments:
-    training = config.training
-    return TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=training.batch_size,
-        gradient_accumulation_steps=training.grad_accumulation,
-        num_train_epochs=training.epochs,
-        learning_rate=training.learning_rate,
-        max_grad_norm=training.gradient_clip,
-        neftune_noise_alpha=config.augmentation.neftune_noise_alpha or None,
-        bf16=autocast is torch.bfloat16,
-        fp16=autocast is torch.float16,
-        use_cpu=device == "cpu",
-        seed=config.environment.seed,
-        data_seed=config.environment.seed,
-        dataloader_num_workers=config.environment.number_of_workers,
-        dataloader_pin_memory=device != "cpu",
-        remove_unused_columns=False,
-        logging_strategy="steps",
-        logging_steps=config.logging.log_every_steps,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        save_total_limit=1,
-        eval_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-    )
-
-
-class StudioTrainer(Trainer):  # type: ignore[misc]
-    """transformers' Trainer with our optimiser, schedule, loss average and stop."""
+class Trainer:
+    """Trains `model` on `samples`; all that it needs to go on lies in `folder`."""
 
     def __init__(
         self,
-        *,
-        plan: Plan,
+        model: Any,
+        samples: Sequence[Sample],
         config: ExperimentConfig,
+        *,
+        folder: Path,
+        device: str,
+        pad_id: int,
+        autocast: torch.dtype | None,
         listen: Listener,
-        should_stop: Callable[[], bool],
-        **arguments: Any,
+        packed: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        super().__init__(**arguments)
-        self.plan = plan
-        self.config = config
-        self.listen = listen
-        self.should_stop = should_stop
-        self.tokens_seen = 0
-        self.seconds_away = 0.0
-        self.evaluated = -1
-        self.optimizer: torch.optim.Optimizer | None
-        self.lr_scheduler: Any
+        training = config.training
+        self.model, self.config, self.device = model, config, torch.device(device)
+        self.plan = make_plan(config, len(samples))
+        layout = Layout(packed, training.batch_size, pad_id, training.loss_function)
+        self.feed = Feed(samples, self.plan.order, layout)
+        self.optimizer = make_optimizer(model, training)
+        self._peaks = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self._factor = rate_factor(
+            training.schedule,
+            steps=self.plan.steps,
+            warmup_steps=round(training.warmup_epochs * self.plan.steps_per_epoch),
+            floor=training.min_learning_rate_ratio,
+        )
+        self._trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+        self._autocast = autocast
+        self._scaler = torch.amp.GradScaler(device=self.device.type, enabled=autocast is torch.float16)
+        self._checkpoints = Checkpoints(folder)
+        self._listen, self._should_stop = listen, should_stop
+        self._noise = EmbeddingNoise(model, config.augmentation.neftune_noise_alpha)
+        self._keeps_logits = takes_logits_to_keep(model)
+        self._most_rows = training.batch_size
+        self._step = 0
+        self._saved_at = time.monotonic()
+        self._progress = Progress(config, self.plan, listen)
 
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """The optimiser of the settings."""
-        if self.optimizer is None:
-            self.optimizer = make_optimizer(self.model, self.config.training)
-        return self.optimizer
-
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The schedule of the settings, in optimiser steps."""
-        if self.lr_scheduler is None:
-            training = self.config.training
-            warmup = round(training.warmup_epochs * self.plan.steps_per_epoch)
-            factor = rate_factor(
-                training.schedule, steps=self.plan.steps, warmup_steps=warmup, floor=training.min_learning_rate_ratio
-            )
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
-        return self.lr_scheduler
-
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """One batch; the stop is looked at before it.
+    def run(self) -> bool:
+        """Train from the newest state to the end; False when it was stopped, with its state saved.
 
         Raises:
-            Cancelled: the user asked to stop. DivergedError: the loss is no number.
+            DivergedError: the loss or gradient is no number, or left for good. OutOfMemoryError: a single row is too
+            large. UserError: the disk has no room for a checkpoint.
         """
-        if self.should_stop():
-            raise Cancelled
-        self.tokens_seen += int(inputs["attention_mask"].sum())
-        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
-        if not torch.isfinite(loss):
-            raise DivergedError("The loss", self.state.global_step)
-        return loss
+        self._go_on_from(self._checkpoints.newest())
+        self._checkpoints.need_room(3 * sum(4 * weight.numel() for weight in self._trained.values()))
+        try:
+            enough = False
+            while not enough and self._step < self.plan.steps:
+                if self._step in self.plan.evaluations and self._step != self._progress.evaluated:
+                    enough = self._evaluate(last=False)
+                else:
+                    self._train()
+            if not enough:
+                self._evaluate(last=True)
+        except Cancelled:
+            self._progress.flush()
+            self.save()
+            return False
+        return True
 
-    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
-        """Length of the gradient, looked at before the weights follow it. With float16 the scaler skips such steps.
+    def step_on(self, samples: Sequence[Sample]) -> torch.Tensor:
+        """One optimiser step on exactly these rows, as in training; gives its loss, [] on the device.
 
         Raises:
-            DivergedError: it is no number.
+            DivergedError, OutOfMemoryError: as in `run`.
         """
-        norm = float(super()._get_grad_norm(model, grad_norm=grad_norm))
-        if not math.isfinite(norm) and not self.args.fp16:
-            raise DivergedError("The gradient", self.state.global_step)
-        return norm
+        self.model.train()
+        with self._attention(), self._noise:
+            return self._take(self.feed.made_of(samples, self._step))[0]
 
-    def _maybe_log_save_evaluate(self, *arguments: Any, **named: Any) -> None:
-        """The evaluation comes after the step has been told; called again at the end of an epoch."""
-        super()._maybe_log_save_evaluate(*arguments, **named)
-        step = self.state.global_step
-        if step in self.plan.evaluations and step != self.evaluated and step != self.plan.steps:
-            self.evaluate_now()
+    def back_to_good(self, error: DivergedError) -> int | None:
+        """Set the weights back to the last ones that are not spoilt; gives their step, None when there are none."""
+        finite = all(bool(torch.isfinite(weight).all()) for weight in self._trained.values())
+        if finite and not error.rose:
+            return self._step
+        state = self._checkpoints.newest()
+        if state is not None:
+            self._set_weights(state)
+        return None if state is None else state.step
 
-    def evaluate_now(self) -> None:
-        """Let the listener score the model as it will be used, without autocast; then save a state to go on from."""
-        began = time.monotonic()
-        self.evaluated = self.state.global_step
-        last = self.evaluated == self.plan.steps
-        with plain_forward(self.model):
-            self.listen(EvaluationDue(self.evaluated, float(self.state.epoch or 0.0), last))
-        if not last:
-            self.save_state_to_resume()
-        self.seconds_away += time.monotonic() - began
+    def save(self) -> None:
+        """Write the state to go on from.
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Any:
-        """Learned tokens of the whole optimiser step; the first token of a row is never one."""
-        return sum((batch["labels"][:, 1:] != IGNORE_INDEX).sum() for batch in batch_samples).to(device)
+        Raises:
+            UserError: the disk has no room for it.
+        """
+        progress = self._progress.as_dict() | {"most_rows": self._most_rows, "scale": self._scaler.state_dict()}
+        weights = {name: weight.detach().cpu() for name, weight in self._trained.items()}
+        self._checkpoints.save(State(self._step, weights, self.optimizer.state_dict(), progress))
+        self._saved_at = time.monotonic()
+        self._listen(CheckpointSaved(self._step))
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        super()._save(output_dir, state_dict)
-        Path(output_dir or self.args.output_dir, ARGUMENTS_FILE).unlink(missing_ok=True)
+    def _train(self) -> None:
+        """Steps up to the next evaluation, the end, or where micro-batches have become smaller."""
+        most_rows = self._most_rows
+        last = min(step for step in (*self.plan.evaluations, self.plan.steps) if step > self._step)
+        workers = self.config.environment.number_of_workers
+        self.model.train()
+        with self._attention(), self._noise:
+            for step in self.feed.steps(self._step, last, workers=workers, pin=self.device.type == "cuda"):
+                began = time.monotonic()
+                loss, norm = self._take(step)
+                self._step += 1
+                self._progress.add(self._step, loss, norm, self.optimizer.param_groups[0]["lr"], step.tokens, began)
+                if self._step < last and self._is_time_to_save():
+                    self._progress.flush()
+                    self.save()
+                if self._most_rows != most_rows:
+                    return
 
-    def save_state_to_resume(self) -> None:
-        """Write everything needed to go on from the last optimiser step."""
-        self._save_checkpoint(self.model, trial=None)
-        self.listen(CheckpointSaved(self.state.global_step))
+    def _take(self, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
+        """One optimiser step: (loss, length of the gradient), both [] on the device.
 
+        When the device's memory runs out, the step is taken again in smaller micro-batches: it has changed nothing yet,
+        and its random numbers are a function of its number.
+        """
+        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * self._factor(self._step)
+        while True:
+            try:
+                loss = self._gradient(step)
+                break
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.optimizer.zero_grad(set_to_none=True)
+            step = self._smaller(step)
+        return loss, self._follow(loss)
 
-@contextmanager
-def plain_forward(model: Any) -> Iterator[None]:
-    """The model without the autocast that accelerate puts around its forward, as it is once it is loaded again."""
-    wrapped = model.__dict__.get("forward") if "_original_forward" in model.__dict__ else None
-    if wrapped is None:
-        yield
-        return
-    del model.forward
-    try:
-        yield
-    finally:
-        model.forward = wrapped
+    def _gradient(self, step: Step) -> torch.Tensor:
+        """Adds up the gradient of the step; gives its loss."""
+        torch.manual_seed(seed_of(self.config.environment.seed, self._step, self.feed.layout.rank))
+        losses = []
+        for batch in step.batches:
+            if self._should_stop():
+                self.optimizer.zero_grad(set_to_none=True)
+                raise Cancelled
+            loss = self._loss(batch.to(self.device) if self.device.type != "cpu" else batch)
+            self._scaler.scale(loss).backward()
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
+    def _loss(self, batch: MicroBatch) -> torch.Tensor:
+        self._noise.set_lengths(batch.row_lengths)
+        kept = {"logits_to_keep": batch.keep} if self._keeps_logits else {}
+        with torch.autocast(self.device.type, dtype=self._autocast or torch.bfloat16, enabled=bool(self._autocast)):
+            logits = self.model(**batch.inputs, use_cache=False, **kept).logits
+        if not self._keeps_logits:
+            logits = logits[:, batch.keep]
+        return weighted_nats(logits, batch.targets, batch.weights)
 
-class Tells(TrainerCallback):  # type: ignore[misc]
-    """Turns the Trainer's callbacks into events."""
+    def _follow(self, loss: torch.Tensor) -> torch.Tensor:
+        """Moves the weights along the gradient; gives its length before clipping.
 
-    def __init__(self, trainer: StudioTrainer) -> None:
-        self._trainer = trainer
-        self._began = time.monotonic()
-        self._last = 0.0
-        self._tokens = 0
+        Raises:
+            DivergedError: on a CPU, where looking costs nothing, before the weights follow what is no number.
+        """
+        self._scaler.unscale_(self.optimizer)
+        clip = self.config.training.gradient_clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), clip)
+        if self.device.type == "cpu":
+            for what, value in (("loss", loss), ("gradient", norm)):
+                if not math.isfinite(value):
+                    raise no_number(what, self._step)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm.detach()
 
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Start the clock."""
-        self._began = time.monotonic()
-
-    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any) -> None:
-        """A point of the charts; evaluations do not count in its time."""
-        if not logs or "loss" not in logs:
-            return
-        now = time.monotonic() - self._began - self._trainer.seconds_away
-        tokens, self._tokens = self._trainer.tokens_seen - self._tokens, self._trainer.tokens_seen
-        spent, self._last = max(1e-6, now - self._last), now
-        norm = logs.get("grad_norm")
-        self._trainer.listen(
-            StepDone(
-                step=state.global_step,
-                steps=self._trainer.plan.steps,
-                epoch=float(state.epoch or 0.0),
-                loss=float(logs["loss"]),
-                learning_rate=float(logs.get("learning_rate", 0.0)),
-                gradient_norm=None if norm is None else float(norm),
-                tokens_per_second=tokens / spent,
-                seconds=now,
+    def _smaller(self, step: Step) -> Step:
+        """The same step in micro-batches of half as many rows."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        rows = [self.feed.samples[row] for row in self.plan.order.of(step.number)]
+        if self._most_rows == 1:
+            raise OutOfMemoryError(str(self.device), max(len(row.input_ids) for row in rows))
+        self._set_most_rows(max(1, self._most_rows // 2))
+        self._listen(
+            Note(
+                f"{self.device} ran out of memory in step {self._step + 1}: from here on micro-batches hold "
+                f"{self._most_rows} rows. The rows of a step, and its result, stay the same."
             )
         )
+        return self.feed.made_of(rows, step.number)
 
-    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """The last evaluation; also when an experiment goes on that was stopped in it."""
-        if state.global_step == self._trainer.plan.steps:
-            self._trainer.evaluate_now()
+    def _evaluate(self, *, last: bool) -> bool:
+        """Let the listener score the model as it will be used; True when it wants the training to end."""
+        self._progress.flush()
+        self.save()
+        began = time.monotonic()
+        answer = self._listen(EvaluationDue(self._step, self._progress.epoch(self._step), last))
+        self._progress.away(self._step, time.monotonic() - began)
+        return bool(answer)
+
+    def _attention(self) -> AbstractContextManager[Any]:
+        return attending_apart(self.model) if self.feed.layout.packed else nullcontext()
+
+    def _is_time_to_save(self) -> bool:
+        minutes = self.config.training.checkpoint_minutes
+        return minutes > 0 and time.monotonic() - self._saved_at >= 60 * minutes
+
+    def _set_most_rows(self, rows: int) -> None:
+        self._most_rows = rows
+        self.feed = replace(self.feed, layout=replace(self.feed.layout, most_rows=rows))
+
+    def _go_on_from(self, state: State | None) -> None:
+        if state is None:
+            return
+        if set(state.weights) != set(self._trained):
+            raise UserError(
+                "The saved state belongs to an experiment that trains other weights.",
+                where="checkpoints/resume",
+                fix="Restart the experiment from the beginning, or set its LoRA settings back.",
+            )
+        self._set_weights(state)
+        self.optimizer.load_state_dict(state.optimizer)
+        self._scaler.load_state_dict(state.progress["scale"])
+        self._step = state.step
+        self._set_most_rows(int(state.progress["most_rows"]))
+        self._progress.go_on_from(state.progress)
+        self._listen(Note(f"Going on from step {state.step} of {self.plan.steps}."))
+
+    def _set_weights(self, state: State) -> None:
+        with torch.no_grad():
+            for name, weight in self._trained.items():
+                weight.copy_(state.weights[name])
+
+
+def seed_of(seed: int, step: int, rank: int) -> int:
+    """Seed of the random numbers (dropout, noise) that one process draws in one optimiser step, in [0, 2^63)."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,16 +1,15 @@
 """Turns the training's events into charts, progress, evaluations and checkpoints."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from llm_studio.evaluation.scores import is_better
 from llm_studio.modeling.devices import memory_bytes
 from llm_studio.store import ExperimentRecord
 from llm_studio.training.events import CheckpointSaved, EvaluationDue, Event, Note, StepDone
-from llm_studio.training.trainer import Plan
+from llm_studio.training.plan import Plan
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_reporting import Reporter
 
@@ -40,18 +39,21 @@ class TrainingListener:
         self._reporter = reporter
         self._evaluation_seconds: list[float] = []
         self._first: StepDone | None = None
+        rows = reporter.charts.read(kinds=("evaluation",))  # of the parts before, when the experiment is continued
+        self._scored: dict[int, Mapping[str, Any]] = {int(row["step"]): row for _, _, row in rows}
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event) -> bool | None:
         if isinstance(event, StepDone):
             self._step(event)
         elif isinstance(event, EvaluationDue):
-            self.evaluate(event.step, event.epoch, last=event.last)
+            return self.evaluate(event.step, event.epoch, last=event.last)
         elif isinstance(event, Note):
             self._reporter.note(event.text)
         elif isinstance(event, CheckpointSaved):
             self._reporter.charts.append(
                 "checkpoint", {"step": event.step, "path": "resume", "reason": "to go on from"}
             )
+        return None
 
     def _step(self, event: StepDone) -> None:
         self._reporter.charts.append(
@@ -85,23 +87,40 @@ class TrainingListener:
         known = self._evaluation_seconds
         return pace * (event.steps - event.step) + coming * (sum(known) / len(known) if known else 0.0)
 
-    def evaluate(self, step: int, epoch: float, *, last: bool) -> None:
-        """Score the model, and keep its state as the last one and, if it is, as the best."""
+    def evaluate(self, step: int, epoch: float, *, last: bool) -> bool:
+        """Score the model, and keep its state as the last one and, if it is, as the best; True when the experiment has
+        stopped getting better and is to end early."""
+        config = self._evaluations.config
         if last:
-            self.save("last", reason="end of training")
+            self.save("last", reason="end of training", step=step)
+        if config.training.save_checkpoint == "each_evaluation_epoch":
+            self.save(f"step-{step:08d}", reason="evaluation", step=step)
         values = self._evaluations.score(self._model, step, epoch, "last", prefix=f"Step {step}. ")
         self._evaluation_seconds.append(float(values["seconds"]))
-        keeps_best = self._evaluations.config.training.save_checkpoint in ("best", "best_and_last")
-        if is_better(values, self._evaluations.best(), self._evaluations.config.prediction.metric):
+        self._scored[step] = values
+        if is_better(values, self._evaluations.best(), config.prediction.metric):
             self._evaluations.keep_best(values)
-            if keeps_best:
-                self.save("best", reason=f"best {self._evaluations.config.prediction.metric} so far", step=step)
+            if config.training.save_checkpoint != "last":
+                self.save("best", reason=f"best {config.prediction.metric} so far", step=step)
+        if last or not self._is_enough(step):
+            return False
+        patience, metric = config.training.early_stopping_patience, config.prediction.metric
+        self._reporter.note(f"Ended early: {metric} has not improved for {patience} evaluations.")
+        self.save("last", reason="ended early", step=step)
+        return True
 
-    def keep_last_good(self) -> None:
-        """After a loss that is no number: keep the weights of the last step, unless they are broken too."""
-        weights = (weight for weight in self._model.parameters() if weight.requires_grad)
-        if all(bool(torch.isfinite(weight).all()) for weight in weights):
-            self.save("last", reason="before the loss was no number")
+    def _is_enough(self, step: int) -> bool:
+        """Whether the metric has not improved for as many evaluations as patience allows."""
+        config = self._evaluations.config
+        patience = config.training.early_stopping_patience
+        if not patience:
+            return False
+        best: Mapping[str, Any] | None = None
+        since = 0
+        for values in (self._scored[one] for one in sorted(self._scored) if 0 < one <= step):
+            better = is_better(values, best, config.prediction.metric)
+            best, since = (values, 0) if better else (best, since + 1)
+        return since >= patience
 
     def save(self, name: str, *, reason: str, step: int = -1) -> None:
         """Write a checkpoint beside the old one and swap them."""

@@ -18,6 +18,7 @@ from llm_studio.errors import Cancelled, UserError
 from llm_studio.evaluation.scoring import Question, make_questions
 from llm_studio.modeling import devices
 from llm_studio.modeling.adapters import make_trainable
+from llm_studio.modeling.attention import PACKED, choose_packing
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.download import fetch, is_here, use_token
 from llm_studio.modeling.loading import CONFIG_FILE, QUANTISED, load_model, load_tokenizer, quiet
@@ -25,7 +26,9 @@ from llm_studio.store import ExperimentRecord, Store
 from llm_studio.tokens.making import make_template
 from llm_studio.tokens.stored import StoredSamples, tokenise
 from llm_studio.tokens.template import Template
-from llm_studio.training.trainer import DivergedError, make_plan, train
+from llm_studio.training.divergence import DivergedError
+from llm_studio.training.plan import make_plan
+from llm_studio.training.trainer import Trainer
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_listener import TrainingListener
 from llm_studio.worker.job_reporting import Reporter
@@ -101,21 +104,29 @@ def run_training(
     if plan.steps == 0:
         listener.evaluate(0, 0.0, last=True)
         return True
+    packing = choose_packing(config.training.packing, model)
+    if config.training.packing == "always" and packing.value != PACKED:
+        raise UserError("This backbone cannot take packed rows.", where="training.packing", fix='Choose "auto".')
+    reporter.note(f"Rows of a batch are {packing.value}: {packing.reason}.")
+    trainer = Trainer(
+        model,
+        prepared.samples,
+        config,
+        folder=folder / "checkpoints" / RESUME,
+        device=record.device,
+        pad_id=prepared.template.pad_id,
+        autocast=autocast,
+        packed=packing.value == PACKED,
+        listen=listener,
+        should_stop=reporter.should_stop,
+    )
     reporter.phase("Training")
     try:
-        finished = train(
-            model,
-            prepared.samples,
-            config,
-            folder=folder / "checkpoints" / RESUME,
-            device=record.device,
-            pad_id=prepared.template.pad_id,
-            autocast=autocast,
-            listen=listener,
-            should_stop=reporter.should_stop,
-        )
-    except DivergedError:
-        listener.keep_last_good()
+        finished = trainer.run()
+    except DivergedError as error:
+        step = trainer.back_to_good(error)
+        if step is not None:
+            listener.save("last", reason="before the loss left", step=step)
         raise
     if not finished:
         listener.save("last", reason="stopped")
