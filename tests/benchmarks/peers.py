@@ -1,5 +1,6 @@
 """TRL's SFTTrainer as a contestant: the same rows as token ids and labels, the same LoRA from the same seed."""
 
+import time
 from pathlib import Path
 
 from datasets import Dataset
@@ -43,4 +44,10 @@ def ready(spec: Spec, rows: Path, folder: Path) -> Ready:
         processing_class=AutoTokenizer.from_pretrained(spec.backbone),
         peft_config=lora_config(model, config),
     )
-    return Ready(trainer.model, trainer.train)
+
+    def train() -> float:
+        began = time.perf_counter()
+        trainer.train()
+        return time.perf_counter() - began
+
+    return Ready(trainer.model, train)
