@@ -19,6 +19,7 @@ import torch
 from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.attention import attending_apart, takes_logits_to_keep
+from llm_studio.modeling.dropout import draw_fewer
 from llm_studio.modeling.loading import is_out_of_memory
 from llm_studio.modeling.lora_forward import fast_lora
 from llm_studio.tokens.sample import Sample
@@ -65,6 +66,8 @@ class Trainer:
         training = config.training
         self.model, self.config, self.device = model, config, torch.device(device)
         self.plan = make_plan(config, len(samples))
+        if self.device.type == "cpu":
+            draw_fewer(model)
         layout = Layout(packed, training.batch_size, pad_id, training.loss_function)
         self.feed = Feed(samples, self.plan.order, layout)
         self.optimizer = make_optimizer(model, training)

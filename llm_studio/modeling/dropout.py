@@ -1,0 +1,32 @@
+"""Dropout for CPUs: the same as torch's, from a quarter of the random numbers.
+
+On a CPU torch draws one 64-bit number for each element, which with LoRA's dropout took 22 % of a training step of the
+starter (torch.profiler). Sixteen bits decide as well whether an element stays, so that one number serves four.
+"""
+
+from typing import Any
+
+import torch
+
+BITS = 16
+
+
+class SixteenBitDropout(torch.nn.Dropout):  # type: ignore[misc]
+    """Each element is zero with probability p, rounded to 2^-16, and divided by 1 - p otherwise."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """values: any shape."""
+        if not self.training or self.p == 0:
+            return values
+        count = values.numel()
+        drawn = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        kept = drawn.view(torch.int16)[:count] >= round(self.p * 2**BITS) - 2 ** (BITS - 1)
+        return values * kept.view(values.shape).to(values.dtype).mul_(1 / (1 - self.p))
+
+
+def draw_fewer(model: Any) -> int:
+    """Give LoRA's dropout layers on a CPU this forward; says how many. Nothing that is saved changes."""
+    layers = [module for module in model.modules() if type(module) is torch.nn.Dropout and 0 < module.p < 1]
+    for layer in layers:
+        layer.__class__ = SixteenBitDropout
+    return len(layers)
