@@ -1,17 +1,17 @@
 """LoRA layers on a CPU in one pass forward and one backward: what PEFT computes, without its copies of activations.
 
 PEFT's layer casts its input to the adapter's float32 and back, the frozen weights to 16 bits in every forward (autocast
-keeps casts of trained weights alone), and adds backbone and adapter in passes of their own; its dropout draws one
-number at a time. On two cores that was half of a training step of a small backbone.
+keeps casts of trained weights alone), and adds backbone and adapter in passes of their own.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from peft.tuners.lora.layer import Linear as LoraLayer
+
+from llm_studio.modeling.dropout import kept
 
 
 class LoraProduct(torch.autograd.Function):  # type: ignore[misc]
@@ -56,16 +56,6 @@ class LoraProduct(torch.autograd.Function):  # type: ignore[misc]
             else:
                 x_gradient.addcmul_(low_gradient @ down, keep)
         return x_gradient, None, None, down_gradient, up_gradient, None, None
-
-
-def kept(shape: tuple[int, ...], share: float, dtype: torch.dtype) -> torch.Tensor:
-    """Dropout's mask: 1 with probability 1 - share (to 16 bits), else 0.
-
-    torch's dropout draws a number for each element; four elements from each number took a quarter of the time.
-    """
-    count = math.prod(shape)
-    drawn = torch.empty(math.ceil(count / 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    return (drawn[:count].view(shape) >= round(share * 2**16) - 2**15).to(dtype)
 
 
 class _Casts:
@@ -138,7 +128,7 @@ def _forward_of(layer: Any, casts: _Casts) -> Any:
         bias = None if base.bias is None else casts.of_weight(base.bias, dtype)
         flat = casts.of_input(x, dtype).flatten(0, -2)
         share = dropout if layer.training else 0.0
-        keep = kept(tuple(flat.shape), share, dtype) if share else None
+        keep = kept(flat.shape, share, dtype) if share else None
         result = LoraProduct.apply(flat, weight, bias, down.weight, up.weight, scale / (1 - share), keep)
         return result.view(*x.shape[:-1], -1)
 
