@@ -11,7 +11,18 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import browsing, health, near_duplicates, pages, reading, starter, tokenising, training
+from tests.benchmarks import (
+    browsing,
+    chart_writing,
+    health,
+    near_duplicates,
+    pages,
+    reading,
+    start_to_step,
+    starter,
+    tokenising,
+    training,
+)
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "starter": starter.run,
@@ -23,6 +34,8 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "near_duplicates": near_duplicates.run,
     "health": health.run,
     "training": training.run,
+    "start_to_step": start_to_step.run,
+    "chart_writing": chart_writing.run,
 }
 
 

@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -65,7 +66,8 @@ def main() -> None:
         if order["do"] == "train":
             with tempfile.TemporaryDirectory() as folder:
                 one = ready(spec, Path(getattr(spec, order["on"])), Path(folder))
-                answer = {"seconds": one.train()}
+                began = time.process_time()
+                answer = {"seconds": one.train(), "processor_seconds": time.process_time() - began}
             trained = one.model
         else:
             answer = {"loss": held_out_loss(spec, trained), "before": held_out_loss(spec, None)}
