@@ -15,4 +15,5 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("Cosine", "Slowly at first, fast in the middle, slowly at the end."),
     Schedule("Linear", "Evenly down to the floor."),
     Schedule("Constant", "It does not fall."),
+    Schedule("WarmupStableDecay", "Constant, then evenly down to the floor over the last fifth."),
 )

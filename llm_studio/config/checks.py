@@ -61,6 +61,7 @@ def _memory(config: ExperimentConfig, device: str) -> Iterator[Finding]:
     if dtype in ("int8", "int4") and not config.training.lora:
         what = f"A backbone in {dtype} can only be tuned with LoRA."
         yield Finding("error", "training.lora", what, "Turn LoRA on, or choose bfloat16 as number type.")
+    yield from _adapter_start(config)
     if dtype == "float16" and device == "cpu":
         what = "float16 is not computed well on a CPU."
         yield Finding("warning", "architecture.backbone_dtype", what, "Choose auto, bfloat16 or float32.")
@@ -73,6 +74,20 @@ def _memory(config: ExperimentConfig, device: str) -> Iterator[Finding]:
     if config.environment.trust_remote_code:
         what = "Code from the model's repository will run with your rights."
         yield Finding("warning", "environment.trust_remote_code", what, "Turn it off unless you trust its authors.")
+
+
+def _adapter_start(config: ExperimentConfig) -> Iterator[Finding]:
+    dtype, training = config.architecture.backbone_dtype, config.training
+    path = "training.init_lora_weights"
+    if not training.lora or training.init_lora_weights == "default":
+        return
+    if training.init_lora_weights == "pissa" and dtype in ("int8", "int4"):
+        yield Finding("error", path, f"PiSSA needs the weights themselves, not {dtype}.", "Choose bfloat16, or LoftQ.")
+    if training.init_lora_weights == "pissa" and training.use_dora:
+        yield Finding("error", path, "PiSSA and DoRA cannot go together.", "Turn DoRA off.")
+    if training.init_lora_weights == "loftq" and dtype != "int4":
+        what = f"LoftQ makes up for what 4 bits lost, but the number type is {dtype}."
+        yield Finding("error", path, what, "Choose int4, or another start of the adapter.")
 
 
 def _training(config: ExperimentConfig, train_rows: int) -> Iterator[Finding]:

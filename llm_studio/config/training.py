@@ -44,15 +44,17 @@ class Training(Section):
         Literal[
             "AdamW", "AdamW8bit", "Adam", "SGD", "RMSprop", "Adadelta", "PagedAdamW8bit", "Adafactor", "Lion", "Muon"
         ],
-        Knob(title="Optimiser", level="advanced", coming_choices=("PagedAdamW8bit", "Adafactor", "Lion", "Muon")),
+        Knob(title="Optimiser", level="advanced"),
     ] = "AdamW"
-    """AdamW suits nearly always. AdamW8bit keeps its state in 8 bits, which saves memory in full fine-tuning."""
+    """AdamW suits nearly always. AdamW8bit keeps its state in 8 bits, which saves memory in full fine-tuning; the paged
+    one moves it out of a GPU that is full. Lion wants a tenth of the learning rate, Adadelta one near 1."""
 
     schedule: Annotated[
         Literal["Cosine", "Linear", "Constant", "WarmupStableDecay"],
-        Knob(title="Schedule", group="Schedule", level="advanced", coming_choices=("WarmupStableDecay",)),
+        Knob(title="Schedule", group="Schedule", level="advanced"),
     ] = "Cosine"
-    """How the learning rate falls after the warm-up."""
+    """How the learning rate falls after the warm-up. "WarmupStableDecay" stays at its peak and falls over the last
+    fifth of the steps."""
 
     min_learning_rate_ratio: Annotated[
         float,
@@ -121,29 +123,29 @@ class Training(Section):
 
     init_lora_weights: Annotated[
         Literal["default", "pissa", "loftq"],
-        Knob(title="Start of the adapter", group="LoRA", level="expert", status="coming", visible_when=when(lora=True)),
+        Knob(title="Start of the adapter", group="LoRA", level="expert", visible_when=when(lora=True)),
     ] = "default"
-    """What the adapter matrices start from: zero effect, or the main directions of the backbone's weights (PiSSA), or
-    what quantising lost (LoftQ)."""
+    """What the adapter starts from: zero effect, the main directions of the backbone's weights (PiSSA, learns faster;
+    not with int8 or int4), or what 4 bits lost (LoftQ, with int4 only). Sources: arXiv:2404.02948, arXiv:2310.08659."""
 
     lora_unfreeze_layers: Annotated[
         tuple[str, ...],
-        Knob(
-            title="Layers trained in full", group="LoRA", level="expert", status="coming", visible_when=when(lora=True)
-        ),
+        Knob(title="Layers trained in full", group="LoRA", level="expert", visible_when=when(lora=True)),
     ] = ()
-    """Layers that are trained in full beside the adapters."""
+    """Layers whose name contains one of these texts are trained in full beside the adapter, for instance embed, head
+    or norm. They are saved with it."""
 
     freeze_layers: Annotated[
-        tuple[str, ...], Knob(title="Frozen layers", level="expert", status="coming", visible_when=when(lora=False))
+        tuple[str, ...], Knob(title="Frozen layers", level="expert", visible_when=when(lora=False))
     ] = ()
-    """Layers that are not trained."""
+    """Weights whose name contains one of these texts are not trained, for instance embed or layers.0."""
 
     differential_learning_rate_layers: Annotated[
         tuple[str, ...],
-        Knob(title="Layers with their own rate", group="Schedule", level="expert", status="coming"),
+        Knob(title="Layers with their own rate", group="Schedule", level="expert"),
     ] = ()
-    """Parts of the model that get the learning rate below."""
+    """Trained weights whose name contains one of these texts get the learning rate below, for instance embed or
+    lora_B."""
 
     differential_learning_rate: Annotated[
         float,
@@ -152,12 +154,11 @@ class Training(Section):
             title="Their learning rate",
             group="Schedule",
             level="expert",
-            status="coming",
             log_scale=True,
             visible_when=unless(differential_learning_rate_layers=()),
         ),
     ] = 1e-5
-    """Learning rate of the layers above."""
+    """Learning rate of the layers above; it rises and falls as the other one does."""
 
     packing: Annotated[Literal["auto", "always", "never"], Knob(title="Pack rows together", level="expert")] = "auto"
     """Puts the rows of a batch behind each other, each blind to the others, so that no time goes into padding. The

@@ -1,4 +1,8 @@
-"""Scores rows with a model: likelihood of the right answers for all of them, generated answers for some."""
+"""Scores rows with a model: likelihood of the right answers for all of them, generated answers for some.
+
+These are two passes. Sharing the keys and values of the prompts would save reading them twice, which is little beside
+the answers, drawn token by token, and would force one batch size on both.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +14,7 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.data.types import Conversation
 from llm_studio.errors import Cancelled
 from llm_studio.evaluation.types import Prediction
+from llm_studio.modeling.attention import takes_logits_to_keep
 from llm_studio.modeling.generation import generate
 from llm_studio.tokens.sample import IGNORE_INDEX, Sample
 from llm_studio.tokens.template import Template
@@ -83,6 +88,7 @@ def score_rows(
             template,
             [question.prompt for question in chosen],
             config,
+            expected_tokens=[max(1, len(question.sample.input_ids) - len(question.prompt)) for question in chosen],
             should_stop=should_stop,
             report=lambda done: report(f"Generating answers: {done} of {len(chosen)} rows"),
         )
@@ -135,7 +141,7 @@ def log_likelihoods(
 def _batch_nats(
     model: Any, template: Template, samples: Sequence[Sample], autocast: torch.dtype | None, kind: str
 ) -> list[tuple[float, float]]:
-    """(nats of answers, nats of learned tokens) of each sample."""
+    """(nats of answers, nats of learned tokens) of each sample; logits only where the next token counts in some row."""
     width = max(len(sample.input_ids) for sample in samples)
     ids = torch.full((len(samples), width), template.pad_id)
     mask = torch.zeros((len(samples), width), dtype=torch.long)
@@ -146,12 +152,18 @@ def _batch_nats(
         mask[index, :length] = 1
         labels[0, index, :length] = torch.tensor(sample.answer_labels)
         labels[1, index, :length] = torch.tensor(sample.labels)
-    device = model.device
-    ids, mask, labels = ids.to(device), mask.to(device), labels.to(device)
+    counts = labels[:, :, 1:] != IGNORE_INDEX
+    columns = counts.any(0).any(0).nonzero()[:, 0]
+    if not len(columns):
+        return [(0.0, 0.0)] * len(samples)
+    device, keeps = model.device, takes_logits_to_keep(model)
+    ids, columns = ids.to(device), columns.to(device)
+    kept = {"logits_to_keep": columns} if keeps else {}
     with torch.inference_mode(), torch.autocast(kind, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
-        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
+        logits = model(input_ids=ids, attention_mask=mask.to(device), use_cache=False, **kept).logits
+    logits = (logits if keeps else logits[:, columns]).float()
     spent = torch.nn.functional.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]), ids[:, 1:].reshape(-1), reduction="none"
-    ).view(len(samples), width - 1)
-    sums = (spent.unsqueeze(0).double() * (labels[:, :, 1:] != IGNORE_INDEX)).sum(-1).tolist()
+        logits.flatten(0, 1), ids[:, 1:][:, columns].flatten(), reduction="none"
+    ).view(len(samples), -1)
+    sums = (spent.unsqueeze(0).double() * counts.to(device)[:, :, columns]).sum(-1).tolist()
     return list(zip(sums[0], sums[1], strict=True))

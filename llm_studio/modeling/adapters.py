@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +10,10 @@ from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.errors import UserError
+from llm_studio.modeling.adapter_start import PISSA, start_adapter
+from llm_studio.modeling.backbones import cached_snapshot
+from llm_studio.modeling.layers import freeze, layers_named
+from llm_studio.modeling.loading import path_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ def make_trainable(model: Any, config: ExperimentConfig, *, quantised: bool) -> 
     """The model as it will be trained.
 
     Raises:
-        UserError: a quantised backbone without LoRA, or a target module that does not exist.
+        UserError: a quantised backbone without LoRA, a layer that does not exist, or a start that cannot be made.
     """
     training = config.training
     checkpointing = config.architecture.gradient_checkpointing
@@ -42,11 +47,20 @@ def make_trainable(model: Any, config: ExperimentConfig, *, quantised: bool) -> 
     model.config.use_cache = False
     if training.lora:
         model = get_peft_model(model, lora_config(model, config))
+        start_adapter(model, training.init_lora_weights, local_files(config))
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.float32)
+    elif training.freeze_layers:
+        freeze(model, training.freeze_layers)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return Trainable(model, trained, sum(weights_in(parameter) for parameter in model.parameters()))
+
+
+def local_files(config: ExperimentConfig) -> Path | None:
+    """The folder of the backbone's files, or of its snapshot in the Hub's cache; None when there is neither."""
+    folder = Path(path_of(config.llm_backbone))
+    return folder if folder.is_dir() else cached_snapshot(config.llm_backbone, config.environment.huggingface_branch)
 
 
 def weights_in(parameter: torch.Tensor) -> int:
@@ -58,9 +72,10 @@ def lora_config(model: Any, config: ExperimentConfig) -> LoraConfig:
     """PEFT's config from ours.
 
     Raises:
-        UserError: a target module does not exist, with the nearest one.
+        UserError: a target module or a layer to train in full does not exist, with the nearest one.
     """
     training = config.training
+    in_full = layers_named(model, training.lora_unfreeze_layers, where="training.lora_unfreeze_layers")
     wanted = [name.strip() for name in training.lora_target_modules.split(",") if name.strip()]
     if wanted:
         check_targets(model, wanted)
@@ -73,6 +88,10 @@ def lora_config(model: Any, config: ExperimentConfig) -> LoraConfig:
         use_rslora=training.use_rslora,
         bias="none",
         target_modules=wanted or "all-linear",
+        exclude_modules=in_full or None,
+        modules_to_save=in_full or None,
+        ensure_weight_tying=bool(in_full) and bool(getattr(model.config, "tie_word_embeddings", False)),
+        init_lora_weights=PISSA if training.init_lora_weights == "pissa" else True,
     )
 
 

@@ -1,18 +1,25 @@
-"""Answers many prompts at once: sorted by length, padded on the left, ended by token ids and stop texts."""
+"""Answers many prompts at once: sorted by length, in batches as large as memory allows, cut at stop texts."""
 
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import psutil
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from llm_studio.config import ExperimentConfig
-from llm_studio.errors import Cancelled
+from llm_studio.errors import Cancelled, UserError
+from llm_studio.modeling.decoding import Ending, decode
+from llm_studio.modeling.key_value_cache import bytes_per_token
+from llm_studio.modeling.loading import is_out_of_memory
 from llm_studio.tokens.template import Template
 
-BATCH_TOKENS = {"cpu": 6_000, "cuda": 32_000}
-LARGEST_BATCH = 64
+SHARE_OF_FREE = {"cpu": 0.3, "cuda": 0.7}
+"""Of the free memory, for keys and values and logits."""
+MOST_ROWS = {"cpu": 64, "cuda": 256}
+"""More at once gains nothing measurable."""
 
 
 class _Stop(StoppingCriteria):  # type: ignore[misc]
@@ -33,28 +40,38 @@ def generate(
     prompts: Sequence[Sequence[int]],
     config: ExperimentConfig,
     *,
+    expected_tokens: Sequence[int] | None = None,
+    limits: Sequence[int] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """Answers in the order of the prompts, without special tokens, cut at stop texts and stripped.
 
+    expected_tokens: about how long each answer will be, such as its target; rows that end together go together.
+    limits: the longest answer of each row, that of the settings by default.
+
     Raises:
-        Cancelled: `should_stop` said so between two tokens.
+        Cancelled: `should_stop` said so between two tokens. UserError: memory does not suffice for a single row.
     """
-    kind = "cuda" if str(model.device).startswith("cuda") else "cpu"
     longest = config.prediction.max_length_inference
-    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
-    answers = [""] * len(prompts)
-    done = 0
-    while done < len(order):
-        size = config.prediction.batch_size_inference or max(
-            1, min(LARGEST_BATCH, BATCH_TOKENS[kind] // (len(prompts[order[done]]) + longest // 2))
-        )
-        chosen = order[done : done + size]
-        stop = _Stop(should_stop)
-        made = _generate_batch(model, template, [prompts[index] for index in chosen], config, stop)
-        if stop.stopped:
-            raise Cancelled
+    limits = limits or [longest] * len(prompts)
+    cut = [within_context(model, prompt, longest) for prompt in prompts]
+    expected = expected_tokens or [longest] * len(cut)
+    waiting = answer_batches(model, [len(prompt) for prompt in cut], expected, config)
+    answers, done = [""] * len(cut), 0
+    while waiting:
+        chosen = waiting.pop(0)
+        asked = [cut[index] for index in chosen]
+        try:
+            made = _answers(model, template, asked, chosen, [limits[index] for index in chosen], config, should_stop)
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            made = None
+        if made is None:
+            size = smaller(model, len(chosen), max(map(len, asked)) + longest)
+            waiting = [part[at : at + size] for part in (chosen, *waiting) for at in range(0, len(part), size)]
+            continue
         for index, text in zip(chosen, made, strict=True):
             answers[index] = cut_at(text, template.stop_texts).strip()
         done += len(chosen)
@@ -62,25 +79,92 @@ def generate(
     return answers
 
 
-def _generate_batch(
-    model: Any, template: Template, prompts: Sequence[Sequence[int]], config: ExperimentConfig, stop: _Stop
+def answer_batches(
+    model: Any, prompts: Sequence[int], expected: Sequence[int], config: ExperimentConfig
+) -> list[list[int]]:
+    """The rows that are answered together, the longest first. prompts, expected: tokens of prompts and of answers."""
+    longest, wanted = config.prediction.max_length_inference, config.prediction.batch_size_inference
+    order = sorted(range(len(prompts)), key=lambda index: -(prompts[index] + min(longest, expected[index])))
+    largest = wanted or MOST_ROWS["cuda" if model.device.type == "cuda" else "cpu"]
+    batches: list[list[int]] = []
+    while order:
+        width = max(prompts[index] for index in order[:largest])
+        size = min(largest, wanted or rows_at_once(model, width + longest))
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
+
+
+def rows_at_once(model: Any, tokens: int) -> int:
+    """How many rows of so many tokens fit into the free memory, at least 1."""
+    kind = "cuda" if model.device.type == "cuda" else "cpu"
+    free = torch.cuda.mem_get_info(model.device)[0] if kind == "cuda" else psutil.virtual_memory().available
+    logits = 4 * 4 * int(getattr(model.config.get_text_config(), "vocab_size", 32_000))
+    return max(1, int(free * SHARE_OF_FREE[kind]) // (2 * tokens * bytes_per_token(model) + logits))
+
+
+def smaller(model: Any, rows: int, tokens: int) -> int:
+    """Half as many rows, after memory ran out.
+
+    Raises:
+        UserError: it was a single row.
+    """
+    if rows == 1:
+        raise UserError(
+            f"{model.device} ran out of memory while it answered a single row of {tokens:,} tokens.",
+            where="prediction.max_length_inference",
+            fix="Lower the longest answer or the longest conversation, or load the backbone in int8 or int4.",
+        )
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return rows // 2
+
+
+def _answers(
+    model: Any,
+    template: Template,
+    prompts: Sequence[Sequence[int]],
+    numbers: Sequence[int],
+    limits: Sequence[int],
+    config: ExperimentConfig,
+    should_stop: Callable[[], bool],
 ) -> list[str]:
-    prediction = config.prediction
-    prompts = [within_context(model, prompt, prediction.max_length_inference) for prompt in prompts]
+    """Answers of one batch; numbers: of the rows among all, which seed what is drawn for them."""
+    if config.prediction.num_beams > 1:
+        made = _with_beams(model, template, prompts, config, should_stop)
+    else:
+        seed = config.environment.seed
+        draws = [int(np.random.SeedSequence((seed, number)).generate_state(1)[0]) for number in numbers]
+
+        def has_text(ids: Sequence[int]) -> bool:
+            text = template.tokenizer.decode(ids, skip_special_tokens=True)
+            return any(stop in text for stop in template.stop_texts)
+
+        ending = Ending(tuple(template.stop_ids), has_text if template.stop_texts else None, template.pad_id)
+        made = decode(model, prompts, config.prediction, ending, draws=draws, limits=limits, should_stop=should_stop)
+    return [str(text) for text in template.tokenizer.batch_decode(made, skip_special_tokens=True)]
+
+
+def _with_beams(
+    model: Any,
+    template: Template,
+    prompts: Sequence[Sequence[int]],
+    config: ExperimentConfig,
+    should_stop: Callable[[], bool],
+) -> list[list[int]]:
+    """Token ids of the answers by transformers' beam search."""
+    prediction, stop = config.prediction, _Stop(should_stop)
     width = max(len(prompt) for prompt in prompts)
     ids = torch.tensor([[template.pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     drawn: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     if prediction.do_sample:
-        drawn = {
-            "do_sample": True,
-            "temperature": prediction.temperature,
-            "top_p": prediction.top_p,
-            "top_k": prediction.top_k,
-        }
+        drawn = {"do_sample": True} | {name: getattr(prediction, name) for name in ("temperature", "top_p", "top_k")}
     if template.stop_texts:
         drawn |= {"stop_strings": list(template.stop_texts), "tokenizer": template.tokenizer}
-    with torch.inference_mode():
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.inference_mode(), torch.random.fork_rng(devices):
+        torch.manual_seed(config.environment.seed)
         made = model.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
@@ -95,8 +179,9 @@ def _generate_batch(
             stopping_criteria=StoppingCriteriaList([stop]),
             **drawn,
         )
-    answers = [until(answer, template.stop_ids) for answer in made[:, width:].tolist()]
-    return [str(text) for text in template.tokenizer.batch_decode(answers, skip_special_tokens=True)]
+    if stop.stopped:
+        raise Cancelled
+    return [until(answer, template.stop_ids) for answer in made[:, width:].tolist()]
 
 
 def within_context(model: Any, prompt: Sequence[int], answer_tokens: int) -> Sequence[int]:

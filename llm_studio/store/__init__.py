@@ -15,6 +15,7 @@ from llm_studio.store.home import Home
 from llm_studio.store.jobs import Jobs
 from llm_studio.store.leases import SUPERVISOR, Leases
 from llm_studio.store.preferences import Preferences
+from llm_studio.store.preflights import Preflights
 from llm_studio.store.records import (
     ChatRecord,
     DatasetRecord,
@@ -52,6 +53,7 @@ class Store:
         self.chats = Chats(database)
         self.preferences = Preferences(database)
         self.secrets = Secrets(home)
+        self.preflights = Preflights(home)
 
     @classmethod
     def open(cls, home: Home | Path) -> Self:

@@ -58,6 +58,11 @@ class Home:
         return self.path / "cache"
 
     @property
+    def base_scores(self) -> Path:
+        """Scores of untouched backbones, one folder per backbone, rows and way of scoring."""
+        return self.cache / "base_scores"
+
+    @property
     def wave(self) -> Path:
         """What the browser server keeps: uploads on their way, its web folder."""
         return self.path / "wave"

@@ -108,7 +108,7 @@ class ServerRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseRecord:
-    """Who uses a device. holder_kind: experiment, server, supervisor."""
+    """Who uses a device. holder_kind: experiment, server, preflight, supervisor."""
 
     device: str
     holder_kind: str

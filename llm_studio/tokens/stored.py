@@ -63,6 +63,14 @@ class StoredSamples(Sequence[Sample]):
         """The highest token id in the file, -1 when it holds none."""
         return max((int(block.ids.max(initial=-1)) for block in self._blocks), default=-1)
 
+    def lengths(self) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
+        """Tokens, and learned tokens, of each sample: two arrays of int64 [rows], read without the tokens."""
+        none = np.zeros(0, np.int64)
+        tokens = np.concatenate([none, *(np.diff(block.offsets) for block in self._blocks)])
+        learned = np.concatenate([none, *(block.learned for block in self._blocks)])
+        chosen = np.fromiter(self._chosen, np.int64, len(self._chosen))
+        return tokens[chosen], learned[chosen]
+
     def learned(self) -> "StoredSamples":
         """Those that have something to learn."""
         learned = np.concatenate([np.zeros(0, np.int64), *(block.learned for block in self._blocks)])

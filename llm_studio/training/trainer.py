@@ -30,9 +30,10 @@ from llm_studio.training.events import CheckpointSaved, EvaluationDue, Listener,
 from llm_studio.training.feed import Feed, Step
 from llm_studio.training.losses import weighted_nats
 from llm_studio.training.noise import EmbeddingNoise
+from llm_studio.training.optimizers import make_optimizer
 from llm_studio.training.plan import make_plan
 from llm_studio.training.progress import Progress
-from llm_studio.training.schedules import make_optimizer, rate_factor
+from llm_studio.training.schedules import rate_factor
 
 
 class OutOfMemoryError(UserError):
@@ -122,7 +123,7 @@ class Trainer:
         """
         self.model.train()
         with self._attention(), fast_lora(self.model), self._noise:
-            return self._take(self.feed.made_of(samples, self._step))[0]
+            return self._take(self.feed.made_of(samples, self._step), samples)[0]
 
     def back_to_good(self, error: DivergedError) -> int | None:
         """Set the weights back to the last ones that are not spoilt; gives their step, None when there are none."""
@@ -164,7 +165,7 @@ class Trainer:
                 if self._most_rows != most_rows:
                     return
 
-    def _take(self, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
+    def _take(self, step: Step, samples: Sequence[Sample] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """One optimiser step: (loss, length of the gradient), both [] on the device.
 
         When the device's memory runs out, the step is taken again in smaller micro-batches: it has changed nothing yet,
@@ -180,7 +181,7 @@ class Trainer:
                 if not is_out_of_memory(error):
                     raise
                 self.optimizer.zero_grad(set_to_none=True)
-            step = self._smaller(step)
+            step = self._smaller(step, samples)
         return loss, self._follow(loss)
 
     def _gradient(self, step: Step) -> torch.Tensor:
@@ -223,11 +224,11 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return norm.detach()
 
-    def _smaller(self, step: Step) -> Step:
+    def _smaller(self, step: Step, samples: Sequence[Sample] | None) -> Step:
         """The same step in micro-batches of half as many rows."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        rows = [self.feed.samples[row] for row in self.plan.order.of(step.number)]
+        rows = samples or [self.feed.samples[row] for row in self.plan.order.of(step.number)]
         if self._most_rows == 1:
             raise OutOfMemoryError(str(self.device), max(len(row.input_ids) for row in rows))
         self._set_most_rows(max(1, self._most_rows // 2))

@@ -22,6 +22,7 @@ KINDS: dict[str, str] = {
     "dataset_statistics": "llm_studio.data.jobs:dataset_statistics",
     "dataset_tokens": "llm_studio.modeling.token_job:run",
     "dataset_health": "llm_studio.data.health.job:run",
+    "preflight": "llm_studio.worker.preflight_job:run",
     "export": "llm_studio.modeling.export:run",
 }
 

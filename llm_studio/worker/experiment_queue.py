@@ -44,7 +44,8 @@ class ExperimentQueue:
     def _start(self, record: ExperimentRecord) -> None:
         holder = self._store.leases.holder(record.device)
         if holder is not None:
-            words = f"Waiting: a chat uses {record.device}" if holder.holder_kind == "server" else ""
+            who = {"server": "a chat uses", "preflight": "a check measures on"}.get(holder.holder_kind, "")
+            words = f"Waiting: {who} {record.device}" if who else ""
             if words and record.phase != words:
                 self._store.experiments.update(record.id, phase=words)
             return

@@ -21,12 +21,15 @@ from llm_studio.tokens.template import Template
 from llm_studio.worker.job_reporting import Reporter
 
 Values = dict[str, Any]
-KEY_VERSION = 2
+KEY_VERSION = 3
 """Raised when the way of scoring changes, so that older scores are not taken for new ones."""
 
 
 class Evaluations:
-    """All evaluations of one experiment, on the same rows."""
+    """All evaluations of one experiment, on the same rows.
+
+    base_scores: under which name those of the untouched backbone are kept; seconds_before: how long they took.
+    """
 
     def __init__(
         self,
@@ -41,17 +44,20 @@ class Evaluations:
         self._record = record
         self.config = config
         self._template = template
-        self._questions = questions
         self._reporter = reporter
         self._folder = store.home.experiment(record.id) / "predictions"
+        self.questions = questions
+        self.base_scores = ""
+        self.seconds_before = 0.0
 
     def before(self, model: Any, dtype: str, fingerprint: str) -> None:
         """Score the untouched backbone, or take the scores from an earlier experiment on the same rows."""
-        cached = (
-            self._store.home.cache
-            / "base_scores"
-            / self._key(dtype, fingerprint, str(getattr(model.config, "_commit_hash", "")))
-        )
+        key = base_scores_key(
+            self.config, self._template, self.questions, device=self._record.device, dtype=dtype,
+            fingerprint=fingerprint, commit=str(getattr(model.config, "_commit_hash", "")),
+        )  # fmt: skip
+        self.base_scores = key
+        cached = self._store.home.base_scores / key
         scores_file, rows_file = cached / "scores.json", cached / "predictions.parquet"
         self._folder.mkdir(parents=True, exist_ok=True)
         if scores_file.is_file() and rows_file.is_file():
@@ -62,6 +68,7 @@ class Evaluations:
             return
         self._reporter.phase("Scoring the untouched backbone")
         values = self.score(model, 0, 0.0, "before", prefix="Untouched backbone. ")
+        self.seconds_before = float(values["seconds"])
         cached.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self._folder / f"{0:08d}.parquet", rows_file)
         beside = scores_file.with_suffix(".part")
@@ -78,7 +85,7 @@ class Evaluations:
         predictions = score_rows(
             model,
             self._template,
-            self._questions,
+            self.questions,
             self.config,
             should_stop=self._reporter.should_stop,
             report=lambda words: self._reporter.detail(prefix + words),
@@ -114,27 +121,37 @@ class Evaluations:
         )
         self._reporter.note(f"Evaluation {words} on {values['rows']} rows: {', '.join(shown)}.")
 
-    def _key(self, dtype: str, fingerprint: str, commit: str) -> str:
-        """Changes with backbone, rows, template, lengths and everything that shapes an answer."""
-        path = Path(path_of(self.config.llm_backbone))
-        files = sorted(path.glob("*")) if path.is_dir() else []
-        parts = [
-            KEY_VERSION,
-            self.config.environment.seed if self.config.prediction.do_sample else 0,
-            commit,
-            self.config.llm_backbone,
-            self.config.environment.huggingface_branch,
-            [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
-            fingerprint,
-            dtype,
-            self._record.device.partition(":")[0],
-            str(self._template.tokenizer.chat_template),
-            [question.sample.row for question in self._questions],
-            self.config.tokenizer.model_dump(),
-            self.config.dataset.model_dump(),
-            self.config.prediction.model_dump(),
-        ]
-        return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
+
+def base_scores_key(
+    config: ExperimentConfig,
+    template: Template,
+    questions: Sequence[Question],
+    *,
+    device: str,
+    dtype: str,
+    fingerprint: str,
+    commit: str,
+) -> str:
+    """Changes with backbone, rows, template, lengths and everything that shapes an answer."""
+    path = Path(path_of(config.llm_backbone))
+    files = sorted(path.glob("*")) if path.is_dir() else []
+    parts = [
+        KEY_VERSION,
+        config.environment.seed if config.prediction.do_sample else 0,
+        commit,
+        config.llm_backbone,
+        config.environment.huggingface_branch,
+        [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
+        fingerprint,
+        dtype,
+        device.partition(":")[0],
+        str(template.tokenizer.chat_template),
+        [question.sample.row for question in questions],
+        config.tokenizer.model_dump(),
+        config.dataset.model_dump(),
+        config.prediction.model_dump(),
+    ]
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
 
 
 def numbers(values: Values) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_studio.evaluation.scores import is_better
+from llm_studio.modeling.adapter_start import save_model
 from llm_studio.modeling.devices import memory_bytes
 from llm_studio.store import ExperimentRecord
 from llm_studio.training.events import CheckpointSaved, EvaluationDue, Event, Note, StepDone
@@ -128,7 +129,7 @@ class TrainingListener:
         beside = target.with_name(f"{name}.part")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        self._model.save_pretrained(str(beside))
+        save_model(self._model, beside)
         self._tokenizer.save_pretrained(str(beside))
         shutil.rmtree(target, ignore_errors=True)
         beside.rename(target)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Protocol
 
 from llm_studio.store import Store
 from llm_studio.store.charts_db import ChartsDb
@@ -10,6 +11,22 @@ UPDATE_SECONDS = 0.5
 STOP_SECONDS = 0.25
 START_SHARE = 0.03
 """Share of the progress bar for everything before the first step."""
+
+
+class Teller(Protocol):
+    """Who is told what happens while an experiment, or a check of one, is prepared."""
+
+    def should_stop(self) -> bool:
+        """Whether the user asks to stop."""
+
+    def phase(self, words: str) -> None:
+        """Something new begins."""
+
+    def detail(self, words: str) -> None:
+        """How far it is."""
+
+    def note(self, words: str) -> None:
+        """Something worth knowing."""
 
 
 class Reporter:

@@ -30,8 +30,10 @@ from llm_studio.training.divergence import DivergedError
 from llm_studio.training.plan import make_plan
 from llm_studio.training.trainer import Trainer
 from llm_studio.worker.job_evaluation import Evaluations
+from llm_studio.worker.job_forecast import forecast_for, is_told
 from llm_studio.worker.job_listener import TrainingListener
-from llm_studio.worker.job_reporting import Reporter
+from llm_studio.worker.job_reporting import Reporter, Teller
+from llm_studio.worker.preflight import Subject, process_seconds
 
 RESUME = "resume"
 SEED_FILE = "seed.txt"
@@ -62,7 +64,7 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     reporter.note(f"Device {record.device}; {threads.value} threads: {threads.reason}; seed {config.environment.seed}.")
     facts = bring(store, config, reporter)
     config = within_context(config, facts, reporter)
-    prepared = prepare(store, record, config, reporter)
+    prepared = prepare(store, record.dataset_id, config, reporter)
     reporter.phase("Loading the backbone")
     model, dtype = load_model(config, device=record.device, parameters=facts.parameters, trains=True)
     check_vocabulary(model, prepared.samples, config.llm_backbone)
@@ -82,23 +84,24 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     trainable = make_trainable(model, config, quantised=dtype.value in QUANTISED)
     reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
     start_from(store, record, trainable.model)
-    finished = run_training(prepared, trainable.model, record, folder, autocast, evaluations, reporter)
+    finished = run_training(store, prepared, trainable.model, record, facts, autocast, evaluations, reporter)
     if finished:
         shutil.rmtree(resume, ignore_errors=True)
     return finished
 
 
 def run_training(
+    store: Store,
     prepared: Prepared,
     model: Any,
     record: ExperimentRecord,
-    folder: Path,
+    facts: BackboneFacts,
     autocast: torch.dtype | None,
     evaluations: Evaluations,
     reporter: Reporter,
 ) -> bool:
-    """Train with evaluations; False when it was stopped."""
-    config = prepared.config
+    """Tell what it will take, then train with evaluations; False when it was stopped."""
+    config, folder = prepared.config, store.home.experiment(record.id)
     plan = make_plan(config, len(prepared.samples))
     listener = TrainingListener(model, prepared.tokenizer, folder, record, plan, evaluations, reporter)
     if plan.steps == 0:
@@ -108,6 +111,15 @@ def run_training(
     if config.training.packing == "always" and packing.value != PACKED:
         raise UserError("This backbone cannot take packed rows.", where="training.packing", fix='Choose "auto".')
     reporter.note(f"Rows of a batch are {packing.value}: {packing.reason}.")
+    if not is_told(reporter.charts):
+        subject = Subject(
+            config, model, prepared.template, prepared.samples, evaluations.questions, record.device, autocast,
+            packing.value == PACKED, evaluations.base_scores,
+        )  # fmt: skip
+        ready = process_seconds() - evaluations.seconds_before
+        forecast_for(
+            store, subject, facts, folder, reporter, fingerprint=prepared.dataset.fingerprint, start_seconds=ready
+        )
     trainer = Trainer(
         model,
         prepared.samples,
@@ -133,14 +145,14 @@ def run_training(
     return finished
 
 
-def prepare(store: Store, record: ExperimentRecord, config: ExperimentConfig, reporter: Reporter) -> Prepared:
+def prepare(store: Store, dataset_id: str, config: ExperimentConfig, reporter: Teller) -> Prepared:
     """Read the rows and turn them into tokens.
 
     Raises:
         UserError: the template refuses a row, or no row has anything to learn.
     """
     reporter.phase("Reading the data set")
-    dataset = open_dataset(store.home.dataset(record.dataset_id))
+    dataset = open_dataset(store.home.dataset(dataset_id))
     parts: tuple[Part, ...] = ("train", "validation") if config.training.train_validation_data else ("train",)
     reporter.phase("Turning text into tokens")
     tokenizer = load_tokenizer(config)
@@ -158,7 +170,7 @@ def prepare(store: Store, record: ExperimentRecord, config: ExperimentConfig, re
     return Prepared(config, dataset, tokenizer, template, samples.learned())
 
 
-def questions_of(store: Store, prepared: Prepared, reporter: Reporter) -> list[Question]:
+def questions_of(store: Store, prepared: Prepared, reporter: Teller) -> list[Question]:
     """The validation rows to score: every one that ends with an answer, however long it is.
 
     Raises:
@@ -178,7 +190,7 @@ def questions_of(store: Store, prepared: Prepared, reporter: Reporter) -> list[Q
 
 
 def tokenised_rows(
-    store: Store, template: Template, dataset: Dataset, parts: Sequence[Part], reporter: Reporter
+    store: Store, template: Template, dataset: Dataset, parts: Sequence[Part], reporter: Teller
 ) -> StoredSamples:
     """The rows as tokens, from the cache where an earlier experiment left them.
 
@@ -207,7 +219,7 @@ def with_seed(config: ExperimentConfig, folder: Path) -> ExperimentConfig:
     return config.with_changes({"environment.seed": int(kept.read_text(encoding="utf-8"))})
 
 
-def bring(store: Store, config: ExperimentConfig, reporter: Reporter) -> BackboneFacts:
+def bring(store: Store, config: ExperimentConfig, reporter: Teller) -> BackboneFacts:
     """Look the backbone up, and fetch it from the Hub when it is not on this machine.
 
     Raises:
@@ -229,7 +241,7 @@ def bring(store: Store, config: ExperimentConfig, reporter: Reporter) -> Backbon
     return facts
 
 
-def within_context(config: ExperimentConfig, facts: BackboneFacts, reporter: Reporter) -> ExperimentConfig:
+def within_context(config: ExperimentConfig, facts: BackboneFacts, reporter: Teller) -> ExperimentConfig:
     """Rows longer than the backbone can read are cut at what it can."""
     limit = facts.context_length
     if limit is None or config.tokenizer.max_length <= limit:

@@ -78,6 +78,8 @@ class ServerPool:
         if found.holder_kind == "experiment":
             experiment = self._store.experiments.find(found.holder_id)
             who = f"the experiment {experiment.name}" if experiment else "an experiment"
+        elif found.holder_kind == "preflight":
+            who = "a check before a start"
         else:
             who = "another chat"
         words = f"Waiting for {server.device}: {who} uses it"

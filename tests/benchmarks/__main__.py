@@ -14,6 +14,7 @@ import psutil
 from tests.benchmarks import (
     browsing,
     chart_writing,
+    forecast,
     health,
     near_duplicates,
     pages,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "training": training.run,
     "start_to_step": start_to_step.run,
     "chart_writing": chart_writing.run,
+    "forecast": forecast.run,
 }
 
 

@@ -70,9 +70,9 @@ def test_a_value_out_of_our_range_becomes_our_default() -> None:
 
 def test_what_is_not_built_yet_becomes_our_default() -> None:
     loaded = load("everything_else")
-    assert loaded.config.training.freeze_layers == ()
-    assert loaded.config.augmentation.token_mask_probability == 0
-    assert any("training.freeze_layers" in line and "not built yet" in line for line in loaded.replaced)
+    assert loaded.config.training.freeze_layers == ("embed",)
+    assert loaded.config.logging.logger == "None"
+    assert any("logging.logger" in line and "not built yet" in line for line in loaded.replaced)
 
 
 def test_columns_files_and_split_go_to_the_data_set() -> None:

@@ -60,6 +60,9 @@ def test_gives_the_samples_of_the_template_row_by_row(
     assert stored[-1] == plain[-1]
     assert list(stored[3:7]) == plain[3:7]
     assert list(stored.learned()) == [one for one in plain if one.learned_tokens]
+    tokens, learned = stored.learned().lengths()
+    assert tokens.tolist() == [len(one.input_ids) for one in plain if one.learned_tokens]
+    assert learned.tolist() == [one.learned_tokens for one in plain if one.learned_tokens]
     assert stored.highest_id == max(max(one.input_ids, default=-1) for one in plain)
     assert stored.counts() == counted((one.row, one.outcome, len(one.input_ids), one.learned_tokens) for one in plain)
     assert list(pickle.loads(pickle.dumps(stored.learned()))) == list(stored.learned())  # noqa: S301 - our own, just made

@@ -11,7 +11,7 @@ from llm_studio.catalog.losses import LOSSES
 from llm_studio.modeling.attention import attending_apart, choose_packing, packed_difference
 from llm_studio.modeling.loading import quiet
 from llm_studio.tokens.sample import Sample
-from llm_studio.training.batches import Layout, micro_batches, packed
+from llm_studio.training.batches import Layout, filled, micro_batches, packed
 from llm_studio.training.losses import token_weights
 from llm_studio.training.order import RowOrder
 from llm_studio.training.partition import partition
@@ -180,3 +180,9 @@ def test_padding_is_neither_read_nor_learned() -> None:
     assert batch.keep.tolist() == [0, 1]
     assert batch.targets.tolist() == [[8, 9], [6, 0]]
     assert batch.weights.flatten().tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0.0])
+
+
+def test_packed_batches_have_few_lengths_and_hardly_any_padding() -> None:
+    lengths = {filled(tokens) for tokens in range(500, 2000)}
+    assert len(lengths) <= 34
+    assert all(tokens <= filled(tokens) <= tokens * 17 / 16 for tokens in range(1, 3000))

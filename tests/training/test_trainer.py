@@ -178,6 +178,23 @@ def test_running_out_of_memory_on_one_row_says_what_to_do(backbone: Path, tmp_pa
     assert "gradient checkpointing" in caught.value.fix
 
 
+def test_a_single_step_that_runs_out_of_memory_is_taken_again_on_the_same_rows(backbone: Path, tmp_path: Path) -> None:
+    config = config_of(backbone, **{"training.batch_size": 4, "training.lora_dropout": 0.0})
+    rows = rows_of(config)[1][-4:]
+    expected = float(trainer_of(config, tmp_path).step_on(rows))
+    model, tried = model_of(config), []
+
+    def full(module: Any, arguments: Any, named: dict[str, Any]) -> None:
+        tried.append(named["input_ids"].shape[0])
+        if tried[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    model.get_base_model().register_forward_pre_hook(full, with_kwargs=True)
+    trainer = trainer_of(config, tmp_path, model=model)
+    assert float(trainer.step_on(rows)) == pytest.approx(expected, abs=1e-5)
+    assert (tried, trainer.feed.layout.most_rows) == ([4, 2, 2], 2)
+
+
 def test_the_model_is_scored_as_it_will_be_loaded_again(backbone: Path, tmp_path: Path) -> None:
     config = config_of(backbone, **{"training.epochs": 1})
     model = model_of(config)

@@ -1,29 +1,29 @@
 """The settings of a new experiment: what matters first, all others by section, and a start."""
 
-import psutil
-
 from llm_studio.actions import experiments as actions
 from llm_studio.actions.datasets import is_active
 from llm_studio.actions.devices import choose_device, devices
 from llm_studio.actions.health import health_of
-from llm_studio.actions.seeing import Seen, count_lengths
-from llm_studio.config import BackboneFacts, Estimate, ExperimentConfig, Finding, check, estimate, flatten, to_yaml
+from llm_studio.config import (
+    ExperimentConfig,
+    Finding,
+    check,
+    flatten,
+    settings_by_path,
+    to_yaml,
+)
 from llm_studio.data import open_dataset
 from llm_studio.data.connectors.local import allowed_folders
-from llm_studio.data.statistics import load as load_statistics
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import list_backbones
 from llm_studio.store import DatasetRecord
-from llm_studio.ui import form, words
+from llm_studio.ui import form
 from llm_studio.ui.page import Context, Crumb, Event, Outcome, Page, close, download, go, stay
-from llm_studio.ui.pages import new_health, new_lengths, new_state, new_yaml
+from llm_studio.ui.pages import new_estimate, new_fit, new_health, new_lengths, new_state, new_yaml
 from llm_studio.ui.pages.new_backbone import LOOKUPS, Looked
 from llm_studio.ui.pages.new_cards import cards
 from llm_studio.ui.pages.new_data import Data
 from llm_studio.ui.pages.new_state import Chosen
-
-BYTES_PER_TOKEN = 4
-TEMPLATE_TOKENS = 12  # what a chat template adds to one exchange
 
 
 def load(ctx: Context, args: tuple[str, ...]) -> Data:
@@ -52,15 +52,17 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         what = "The data set of this address is gone." if args else "No data set is chosen."
         findings += (Finding("error", "dataset_id", what, "Choose a data set."),)
     findings += name_findings(ctx, chosen.config.experiment_name)
-    counted = counted_tokens(ctx, chosen.config, facts, dataset)
+    counted = new_estimate.counted_tokens(ctx, chosen.config, facts, dataset)
     if counted is not None and counted.lengths is not None:
         findings += new_lengths.findings(counted.lengths, chosen.config, facts)
-    expected = estimated(ctx, chosen.config, facts, dataset, device, counted) if facts and dataset else None
-    memory = memory_of(device)
-    if expected is not None and memory and expected.memory_bytes > memory:
-        what = f"About {words.size(expected.memory_bytes)} of memory may be needed, but there are {words.size(memory)}."
-        fix = "Choose int8 or int4 as number type, a smaller batch, or a smaller backbone."
-        findings += (Finding("warning", "architecture.backbone_dtype", what, fix),)
+    memory = new_estimate.memory_of(device)
+    expected = (
+        new_estimate.estimated(ctx, chosen.config, facts, dataset, device, memory, counted)
+        if facts and dataset
+        else None
+    )
+    fit = new_fit.load(ctx.store, dataset, chosen.config, facts, device)
+    findings += new_fit.findings(fit) if fit.forecast else new_estimate.findings(expected, memory)
     source_record = ctx.store.experiments.find(origin) if origin else None
     return Data(
         datasets=datasets,
@@ -75,6 +77,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
         devices=devices(),
         origin_name=source_record.name if source_record else "",
         counting=counted.job if counted is not None and is_active(counted.job) else None,
+        fit=fit,
     )
 
 
@@ -103,13 +106,6 @@ def device_of(config: ExperimentConfig) -> tuple[str, tuple[Finding, ...]]:
         return "cpu", (Finding("error", "environment.gpus", error.what, error.fix),)
 
 
-def memory_of(device: str) -> int:
-    """Bytes of memory of a device; 0 when it is not known."""
-    if device == "cpu":
-        return int(psutil.virtual_memory().total)
-    return next((one.memory_bytes or 0 for one in devices() if one.name == device), 0)
-
-
 def name_findings(ctx: Context, name: str) -> tuple[Finding, ...]:
     """Whether the name can be used."""
     if not name.strip():
@@ -121,45 +117,12 @@ def name_findings(ctx: Context, name: str) -> tuple[Finding, ...]:
     return (Finding("error", "experiment_name", what, f"{free} is free."),)
 
 
-def counted_tokens(
-    ctx: Context, config: ExperimentConfig, facts: BackboneFacts | None, dataset: DatasetRecord | None
-) -> Seen | None:
-    """Token lengths with this backbone, counted by a job; None while it would have to be downloaded first."""
-    if facts is None or dataset is None or facts.source == "hub":
-        return None
-    return count_lengths(ctx.store, dataset, config)
-
-
-def estimated(
-    ctx: Context,
-    config: ExperimentConfig,
-    facts: BackboneFacts,
-    dataset: DatasetRecord,
-    device: str,
-    counted: Seen | None,
-) -> Estimate:
-    """Memory and time, from the lengths that were counted with this backbone, else from what is known of the text."""
-    statistics = load_statistics(ctx.home.dataset(dataset.id))
-    if counted is not None and counted.lengths is not None and len(counted.lengths):
-        tokens = float(counted.lengths.of_part("train").total.mean())
-    elif statistics is not None:
-        tokens = statistics.conversation_tokens.mean + TEMPLATE_TOKENS
-    else:
-        tokens = dataset.size_bytes / max(1, dataset.row_count) / BYTES_PER_TOKEN + TEMPLATE_TOKENS
-    return estimate(
-        config,
-        facts=facts,
-        train_rows=dataset.train_rows,
-        validation_rows=dataset.validation_rows,
-        mean_tokens=min(tokens, config.tokenizer.max_length),
-        device=device,
-    )
-
-
 def refresh_seconds(data: Data) -> float | None:
     """A look-up and the counting of tokens go on by themselves."""
     if data.looked.pending and data.chosen:
         return 0.3
+    if data.fit.running is not None:
+        return 0.4
     return 1.0 if data.counting is not None else None
 
 
@@ -239,6 +202,17 @@ def use_yaml(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
     return close()
 
 
+def check_fit(ctx: Context, args: tuple[str, ...], event: Event) -> None:
+    """Measures these settings on the device."""
+    data = load(ctx, args)
+    if data.chosen is None:
+        raise UserError("There is no data set yet.", where="Data set", fix="Import data first.")
+    wrong = [error for error in data.errors if error.where != settings_by_path()["experiment_name"].title]
+    if wrong:
+        raise UserError(f"These settings cannot be checked. {wrong[0].what}", where=wrong[0].where, fix=wrong[0].fix)
+    new_fit.start(ctx.store, data.dataset, data.chosen.config, data.looked.facts, data.device)
+
+
 def hide_report(ctx: Context, args: tuple[str, ...], event: Event) -> None:
     """The list of a YAML's lines was read."""
     ctx.draft.pop(new_state.REPORT, None)
@@ -293,6 +267,8 @@ PAGE = Page(
         "yaml_download": yaml_download,
         "use_yaml": use_yaml,
         "hide_report": hide_report,
+        new_fit.CHECK: check_fit,
+        new_fit.CANCEL: lambda ctx, args, event: new_fit.cancel(ctx.store),
         "start": start,
     },
 )

@@ -8,6 +8,7 @@ from h2o_wave import ui
 from llm_studio.config import PRESETS, settings_by_path
 from llm_studio.ui import build, form, text, words
 from llm_studio.ui.page import Card
+from llm_studio.ui.pages import new_fit
 from llm_studio.ui.pages.new_data import Data
 from llm_studio.ui.pages.new_fields import FIRST, IN_THE_BAR, SECTIONS, dataset_card, first_card, section_card
 from llm_studio.ui.pages.new_state import Chosen
@@ -23,6 +24,7 @@ def cards(data: Data) -> Iterator[Card]:
     shown = form.shown_paths(infos, chosen.form, level=chosen.level, search=chosen.search, always=FIRST)
     yield bar_card(data, chosen)
     yield choices_card(data, chosen, len(shown))
+    yield from new_fit.cards(data.fit, device_title(data.device))
     yield from remark_cards(data, chosen)
     yield sections_card(data, chosen, shown)
     if shown & set(FIRST):
@@ -58,6 +60,7 @@ def bar_card(data: Data, chosen: Chosen) -> Card:
             items=[
                 ui.markup(name="estimate", content=estimate_markup(data)),
                 build.button("yaml", "YAML"),
+                new_fit.button(data.fit),
                 build.primary("start", "Start"),
             ],
         ),
@@ -66,17 +69,24 @@ def bar_card(data: Data, chosen: Chosen) -> Card:
 
 
 def estimate_markup(data: Data) -> str:
-    """Time and memory, called what they are; the reasoning on hover."""
+    """Time and memory, called what they are; the reasoning on hover. What was measured takes the place of it."""
+    if measured := new_fit.bar_markup(data.fit, device_title(data.device)):
+        return measured
     if data.estimate is None:
         return '<p class="ls-estimate">Estimate: not known yet</p>'
     reasons = text.markup("\n".join(["An estimate by arithmetic, not measured.", *data.estimate.reasons]))
     own = f" of {words.size(data.memory_bytes)}" if data.memory_bytes else ""
-    device = "GPU" if data.device.startswith("cuda") else "CPU"
+    device = device_title(data.device)
     time = text.markup(words.about(data.estimate.seconds))
     return (
         f'<p class="ls-estimate" title="{reasons}">Estimate: <b>{time}</b> · '
         f"<b>{text.markup(words.size(data.estimate.memory_bytes))}</b>{text.markup(own)} memory · {device}</p>"
     )
+
+
+def device_title(device: str) -> str:
+    """What people call it."""
+    return "GPU" if device.startswith("cuda") else "CPU"
 
 
 def choices_card(data: Data, chosen: Chosen, count: int) -> Card:

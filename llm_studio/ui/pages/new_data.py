@@ -9,6 +9,7 @@ from llm_studio.config import Estimate, Finding, settings_by_path
 from llm_studio.modeling.backbones import Backbone
 from llm_studio.store import DatasetRecord, JobRecord
 from llm_studio.ui.pages.new_backbone import Looked
+from llm_studio.ui.pages.new_fit import NOTHING, Fit
 from llm_studio.ui.pages.new_state import Chosen
 
 NOT_LOOKED = Looked()
@@ -29,7 +30,7 @@ class Data:
     """chosen None: there is no data set yet. looked: what is known of the backbone. findings: of the config as a whole.
 
     memory_bytes: of the device that the config means. origin_name: of the experiment that this one is taken from.
-    counting: the job that counts tokens with the chosen backbone, while it works.
+    counting: the job that counts tokens with the chosen backbone, while it works. fit: the check before a start.
     """
 
     datasets: Sequence[DatasetRecord] = ()
@@ -44,6 +45,7 @@ class Data:
     devices: Sequence[Device] = ()
     origin_name: str = ""
     counting: JobRecord | None = None
+    fit: Fit = NOTHING
 
     @property
     def remarks(self) -> tuple[Remark, ...]:

@@ -1,0 +1,71 @@
+"""Keys and values of the tokens read so far, in memory that has room for more, so that a new token copies nothing."""
+
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+ROOM = 64
+"""Tokens that memory is taken for ahead."""
+
+
+class GrowingLayer(DynamicLayer):  # type: ignore[misc]
+    """transformers' layer copies all tokens for each new one. keys, values: [B, heads, T, width], views of the room."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    _rooms: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *arguments: Any, **named: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add tokens; gives all keys and values."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        before = self.get_seq_length()
+        after = before + key_states.shape[-2]
+        if self._rooms is None or self._rooms[0].shape[-2] < after:
+            self._rooms = (self._wider(self.keys, key_states, after), self._wider(self.values, value_states, after))
+        for room, states in zip(self._rooms, (key_states, value_states), strict=True):
+            room[:, :, before:after] = states
+        self.keys, self.values = (room[:, :, :after] for room in self._rooms)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep these rows only, with the room behind them."""
+        if self._rooms is None:
+            return
+        length = self.get_seq_length()
+        self._rooms = (self._rooms[0][indices], self._rooms[1][indices])
+        self.keys, self.values = (room[:, :, :length] for room in self._rooms)
+
+    @staticmethod
+    def _wider(old: torch.Tensor, states: torch.Tensor, length: int) -> torch.Tensor:
+        rows, heads, _, width = states.shape
+        room = states.new_empty((rows, heads, length + ROOM, width))
+        if old.numel():
+            room[:, :, : old.shape[-2]] = old
+        return room
+
+
+def growing_cache(model: Any) -> DynamicCache:
+    """An empty cache for a model; layers of other kinds (a window, a state) stay those of transformers."""
+    cache = DynamicCache(config=model.config)
+    cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
+
+
+def can_drop_rows(cache: DynamicCache) -> bool:
+    """Whether every layer can forget rows that have ended."""
+    return all(hasattr(layer, "batch_select_indices") for layer in cache.layers)
+
+
+def bytes_per_token(model: Any) -> int:
+    """Memory that keys and values of one token of one row take, over all layers."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", 1)
+    kept = getattr(config, "num_key_value_heads", None) or heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    size = next(model.parameters()).element_size() if next(model.parameters()).is_floating_point() else 4
+    return int(2 * config.num_hidden_layers * kept * width * max(2, size))

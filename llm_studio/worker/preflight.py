@@ -1,0 +1,140 @@
+"""Measures an experiment on its device, before it trains: real optimiser steps, the pace of scoring, checkpoints."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from llm_studio.config import ExperimentConfig
+from llm_studio.evaluation.scoring import Question
+from llm_studio.tokens.stored import StoredSamples
+from llm_studio.tokens.template import Template
+from llm_studio.training.batches import filled
+from llm_studio.training.forecast import Measured
+from llm_studio.training.partition import partition
+from llm_studio.training.trainer import Trainer
+from llm_studio.worker.preflight_memory import available_bytes, bytes_now, device_bytes, peak_bytes
+from llm_studio.worker.preflight_saving import write_checkpoint, write_state
+from llm_studio.worker.preflight_scoring import time_scoring
+from llm_studio.worker.preflight_steps import PlannedStep, planned_steps, time_steps
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an experiment has in hand when it is about to train. model: trainable. base_scores: the name under which
+    scores of the untouched backbone are kept."""
+
+    config: ExperimentConfig
+    model: Any
+    template: Template
+    samples: StoredSamples
+    questions: Sequence[Question]
+    device: str
+    autocast: torch.dtype | None
+    packed: bool
+    base_scores: str
+
+
+def measure(
+    subject: Subject,
+    folder: Path,
+    *,
+    start_seconds: float,
+    tell: Tell = lambda words: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Measured:
+    """Take steps, score some rows, write a checkpoint. It changes the weights; see `preflight_saving.undisturbed`.
+
+    folder: for what is written meanwhile; gone afterwards. start_seconds: from the start of the process until the model
+    could be trained, without what only a first experiment does.
+
+    Raises:
+        Cancelled: `should_stop` said so. DivergedError: the loss is no number after a few steps. OutOfMemoryError: not
+        even one row fits.
+    """
+    config, device = subject.config, subject.device
+    base = bytes_now(device)
+    try:
+        trainer = trainer_of(subject, folder / "states", should_stop)
+        steps = steps_of(subject, trainer)
+        times = time_steps(steps, subject.samples, trainer.step_on, device=device, tell=tell, should_stop=should_stop)
+        tell("Writing a checkpoint")
+        checkpoint = write_checkpoint(subject.model, subject.template.tokenizer, folder)
+        state = write_state(trainer, folder / "states")
+        free_disk = shutil.disk_usage(folder).free
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    tell("Scoring some rows")
+    scoring = time_scoring(subject.model, subject.template, subject.questions, config, should_stop=should_stop)
+    return Measured(
+        measured_at=time.time(),
+        device=device,
+        device_bytes=device_bytes(device),
+        available_bytes=available_bytes(device),
+        peak_bytes=peak_bytes(device),
+        base_bytes=base,
+        weight_bytes=sum(weight.numel() * weight.element_size() for weight in subject.model.parameters()),
+        step_rows=trainer.feed.layout.most_rows,
+        rows=len(subject.samples),
+        start_seconds=start_seconds,
+        first_step_seconds=times.first_seconds,
+        step_seconds=times.step_seconds,
+        steps_timed=times.timed,
+        likelihood_seconds=scoring.likelihood,
+        answer_seconds=scoring.answers,
+        untouched_answer_seconds=scoring.untouched_answers,
+        generated_rows=scoring.generated_rows,
+        base_scores=subject.base_scores,
+        checkpoint_bytes=checkpoint.bytes_,
+        checkpoint_seconds=checkpoint.seconds,
+        resume_bytes=state.bytes_,
+        resume_seconds=state.seconds,
+        free_disk_bytes=free_disk,
+    )
+
+
+def trainer_of(subject: Subject, folder: Path, should_stop: Callable[[], bool]) -> Trainer:
+    """A trainer with a fresh optimiser, as the experiment makes it."""
+    return Trainer(
+        subject.model,
+        subject.samples,
+        subject.config,
+        folder=folder,
+        device=subject.device,
+        pad_id=subject.template.pad_id,
+        autocast=subject.autocast,
+        packed=subject.packed,
+        listen=lambda event: None,
+        should_stop=should_stop,
+    )
+
+
+def steps_of(subject: Subject, trainer: Trainer) -> list[PlannedStep]:
+    """The steps that the experiment will take; those of one epoch when it trains for none."""
+    tokens, learned = (array.tolist() for array in subject.samples.lengths())
+    steps = trainer.plan.steps or trainer.plan.steps_per_epoch
+    return planned_steps(steps, trainer.plan.order.of, tokens, learned, areas_of(subject))
+
+
+def areas_of(subject: Subject) -> Callable[[Sequence[int]], list[int]]:
+    """For the lengths of a step's rows: tokens that each of its micro-batches computes."""
+    most = subject.config.training.batch_size
+
+    def areas(lengths: Sequence[int]) -> list[int]:
+        shares = partition(lengths, most_rows=most, packed=subject.packed)[0]
+        held = [[lengths[place] for place in places] for places in shares if places]
+        return [filled(sum(one)) if subject.packed else len(one) * max(one) for one in held]
+
+    return areas
+
+
+def process_seconds() -> float:
+    """How long this process has run."""
+    return time.time() - float(psutil.Process().create_time())
