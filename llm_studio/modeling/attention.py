@@ -7,7 +7,6 @@ each row is attended by itself.
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -15,12 +14,9 @@ import torch
 from transformers import AttentionInterface
 
 from llm_studio.modeling.devices import Choice
+from llm_studio.modeling.row_attention import RowAttention
 
 PACKED = "packed"
-BLOCK = 128
-LONGEST = 1024
-"""Queries of a block, and tokens of the longest row that is attended in blocks on a CPU: the backward pass keeps the
-weights of all blocks, half a square of the row's length for each head."""
 UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 """Arguments with which some backbones change attention in ways that are not built here."""
 EXACT, ROUNDED = 1e-4, 3e-2
@@ -40,7 +36,9 @@ def packed_attention(
     cu_seq_lens_q: torch.Tensor | None = None,
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
-    """One causal attention per row. query: [1, heads, T, width]; key, value: [1, key heads, T, width].
+    """One causal attention per row, by torch; on a CPU in bfloat16 by `RowAttention`.
+
+    query: [1, heads, T, width]; key, value: [1, key heads, T, width].
 
     Gives [1, T, heads, width].
 
@@ -50,6 +48,12 @@ def packed_attention(
     wanted = [name for name in UNSUPPORTED if others.get(name) is not None]
     if wanted or cu_seq_lens_q is None or query.shape[0] != 1:
         raise NotImplementedError(f"packed attention: {wanted or 'no bounds of rows'}")
+    scaling = scaling or query.shape[-1] ** -0.5
+    if not dropout and query.device.type == "cpu" and computing_dtype(query) is torch.bfloat16:
+        with torch.autocast("cpu", enabled=False):
+            one, two, three = (part[0].to(torch.bfloat16) for part in (query, key, value))
+            window = sliding_window or query.shape[2]
+            return RowAttention.apply(one, two, three, cu_seq_lens_q.tolist(), scaling, window)[None], None
     lengths = cu_seq_lens_q.diff().tolist()
     parts = [
         _row(one_query, one_key, one_value, dropout, scaling, sliding_window)
@@ -65,18 +69,14 @@ def _row(
     key: torch.Tensor,
     value: torch.Tensor,
     dropout: float,
-    scaling: float | None,
+    scaling: float,
     window: int | None,
 ) -> torch.Tensor:
-    """Causal attention of one row, by torch; on a CPU in bfloat16 by `in_blocks`."""
     length, mask = query.shape[2], None
-    fast = query.device.type == "cpu" and computing_dtype(query) is torch.bfloat16
-    if fast and not dropout and length <= LONGEST:
-        with torch.autocast("cpu", enabled=False):
-            query, key, value = (part.to(torch.bfloat16) for part in (query, key, value))
-            return in_blocks(query, key, value, scaling or query.shape[-1] ** -0.5, window or length)
     if window is not None and length > window:
-        mask = hidden_places(0, length, 0, window, query.dtype, query.device)
+        place = torch.arange(length, device=query.device)
+        behind = place[:, None] - place[None, :]
+        mask = (behind >= 0) & (behind < window)
     return torch.nn.functional.scaled_dot_product_attention(
         query,
         key,
@@ -95,38 +95,6 @@ def computing_dtype(tensor: torch.Tensor) -> torch.dtype:
     if torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
     return tensor.dtype
-
-
-def in_blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, window: int) -> torch.Tensor:
-    """The plain formula, a block of queries at a time with the keys it may see.
-
-    torch's attention for CPUs takes 1.7 to 3 times as long in bfloat16, forward and backward (rows of 150 and 360
-    tokens, 8 heads of width 32, 12 of 64; process time of one thread, AVX-512 BF16).
-    """
-    heads, length, width = key.shape[1:]
-    keys, values = key[0].transpose(1, 2), value[0]
-    grouped = query[0].unflatten(0, (heads, -1))  # [key heads, heads for each, T, width]
-    made = []
-    for begin in range(0, length, BLOCK):
-        end, first = min(length, begin + BLOCK), max(0, begin - window + 1)
-        part = grouped[:, :, begin:end].flatten(1, 2)
-        hidden = hidden_places(begin, end, first, window, query.dtype, query.device)
-        hidden = hidden.expand(heads, grouped.shape[1], -1, -1).flatten(1, 2)
-        scores = torch.baddbmm(hidden, part, keys[:, :, first:end], alpha=scaling)
-        made.append((scores.softmax(-1) @ values[:, first:end]).view(1, -1, end - begin, width))
-    return torch.cat(made, 2)
-
-
-@lru_cache(maxsize=128)
-def hidden_places(
-    begin: int, end: int, first: int, window: int, dtype: torch.dtype, device: torch.device
-) -> torch.Tensor:
-    """[end - begin, end - first]: minus infinity where a query from `begin` on may not see a key from `first` on, else
-    0."""
-    behind = torch.arange(begin, end, device=device)[:, None] - torch.arange(first, end, device=device)[None, :]
-    return torch.zeros(behind.shape, dtype=dtype, device=device).masked_fill(
-        (behind < 0) | (behind >= window), -torch.inf
-    )
 
 
 AttentionInterface.register(PACKED, packed_attention)

@@ -4,6 +4,8 @@ On a CPU torch draws one 64-bit number for each element, which with LoRA's dropo
 starter (torch.profiler). Sixteen bits decide as well whether an element stays, so that one number serves four.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,10 +20,15 @@ class SixteenBitDropout(torch.nn.Dropout):  # type: ignore[misc]
         """values: any shape."""
         if not self.training or self.p == 0:
             return values
-        count = values.numel()
-        drawn = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        kept = drawn.view(torch.int16)[:count] >= round(self.p * 2**BITS) - 2 ** (BITS - 1)
-        return values * kept.view(values.shape).to(values.dtype).mul_(1 / (1 - self.p))
+        return values * kept(values.shape, self.p, values.dtype).mul_(1 / (1 - self.p))
+
+
+def kept(shape: Sequence[int], share: float, dtype: torch.dtype) -> torch.Tensor:
+    """Dropout's mask: 0 with probability `share`, rounded to 2^-16, else 1."""
+    count = math.prod(shape)
+    drawn = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    stays = drawn.view(torch.int16)[:count] >= round(share * 2**BITS) - 2 ** (BITS - 1)
+    return stays.view(shape).to(dtype)
 
 
 def draw_fewer(model: Any) -> int:

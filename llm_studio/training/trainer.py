@@ -21,6 +21,7 @@ from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.attention import attending_apart, takes_logits_to_keep
 from llm_studio.modeling.dropout import draw_fewer
 from llm_studio.modeling.loading import is_out_of_memory
+from llm_studio.modeling.lora_forward import fast_lora
 from llm_studio.tokens.sample import Sample
 from llm_studio.training.batches import Layout, MicroBatch
 from llm_studio.training.checkpoints import Checkpoints, State
@@ -121,7 +122,7 @@ class Trainer:
             DivergedError, OutOfMemoryError: as in `run`.
         """
         self.model.train()
-        with self._attention(), self._noise:
+        with self._attention(), fast_lora(self.model), self._noise:
             return self._take(self.feed.made_of(samples, self._step), samples)[0]
 
     def back_to_good(self, error: DivergedError) -> int | None:
@@ -152,7 +153,7 @@ class Trainer:
         last = min(step for step in (*self.plan.evaluations, self.plan.steps) if step > self._step)
         workers = self.config.environment.number_of_workers
         self.model.train()
-        with self._attention(), self._noise:
+        with self._attention(), fast_lora(self.model), self._noise:
             for step in self.feed.steps(self._step, last, workers=workers, pin=self.device.type == "cuda"):
                 began = time.monotonic()
                 loss, norm = self._take(step)

@@ -11,7 +11,19 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import browsing, forecast, health, near_duplicates, pages, reading, starter, tokenising
+from tests.benchmarks import (
+    browsing,
+    chart_writing,
+    forecast,
+    health,
+    near_duplicates,
+    pages,
+    reading,
+    start_to_step,
+    starter,
+    tokenising,
+    training,
+)
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "starter": starter.run,
@@ -22,6 +34,9 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "tokenising": tokenising.run,
     "near_duplicates": near_duplicates.run,
     "health": health.run,
+    "training": training.run,
+    "start_to_step": start_to_step.run,
+    "chart_writing": chart_writing.run,
     "forecast": forecast.run,
 }
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from llm_studio.catalog.losses import LOSSES
-from llm_studio.modeling.attention import attending_apart, choose_packing, in_blocks, packed_difference
+from llm_studio.modeling.attention import attending_apart, choose_packing, packed_difference
 from llm_studio.modeling.loading import quiet
 from llm_studio.tokens.sample import Sample
 from llm_studio.training.batches import Layout, filled, micro_batches, packed
@@ -125,23 +125,6 @@ def test_a_window_of_attention_is_kept_in_packed_rows() -> None:
     mask = (behind >= 0) & (behind < 2) & (row[:, None] == row[None, :])
     expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     assert torch.allclose(found, expected.transpose(1, 2), atol=1e-6)
-
-
-@pytest.mark.parametrize("window", [7, 1000])
-@pytest.mark.parametrize("key_heads", [1, 2, 4])
-@pytest.mark.parametrize("length", [1, 100, 300])
-def test_attention_in_blocks_is_the_plain_formula(window: int, key_heads: int, length: int) -> None:
-    torch.manual_seed(0)
-    query, key, value = (torch.randn(1, heads, length, 8, requires_grad=True) for heads in (4, key_heads, key_heads))
-    behind = torch.arange(length)[:, None] - torch.arange(length)[None, :]
-    expected = torch.nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=(behind >= 0) & (behind < window), enable_gqa=True
-    )
-    found = in_blocks(query, key, value, 8**-0.5, window)
-    assert torch.allclose(found, expected, atol=1e-5)
-    wanted = torch.autograd.grad(expected.square().sum(), (query, key, value))
-    made = torch.autograd.grad(found.square().sum(), (query, key, value))
-    assert all(torch.allclose(*pair, atol=1e-4) for pair in zip(made, wanted, strict=True))
 
 
 @pytest.mark.parametrize("packs", [True, False])
