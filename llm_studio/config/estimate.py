@@ -4,6 +4,7 @@ import math
 import os
 from dataclasses import dataclass
 
+from llm_studio.config.device_names import is_cpu
 from llm_studio.config.experiment import ExperimentConfig
 from llm_studio.config.facts import BackboneFacts
 
@@ -131,4 +132,4 @@ def trained_parameters(config: ExperimentConfig, facts: BackboneFacts) -> float:
 
 
 def _kind(device: str) -> str:
-    return "cpu" if device == "cpu" else "cuda"
+    return "cpu" if is_cpu(device) else "cuda"

@@ -69,9 +69,15 @@ class Processes:
         if self.size == 1:
             return [mine]
         found: list[Any] = [None] * self.size
-        on_cpu = dist.new_group(backend="gloo") if self.device != "cpu" else None
-        dist.all_gather_object(found, mine, group=on_cpu)
+        dist.all_gather_object(found, mine)
         return found
+
+    def free_bytes(self) -> int:
+        """Memory that this process may still take on its device; of the machine's it may take its share."""
+        if self.device == "cpu":
+            return int(psutil.virtual_memory().available / self.size)
+        torch.cuda.empty_cache()
+        return int(torch.cuda.mem_get_info(torch.device(self.device))[0])
 
     def wait(self) -> None:
         """Until all are here."""
@@ -124,14 +130,15 @@ def meeting_place(port: int, rank: int, size: int) -> dist.TCPStore:
     Torch's own `env://` would listen on every network of the machine.
     """
     listening = None
-    if rank == 0:
+    listens = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # torchrun by hand has its own
+    if listens:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as found:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind((LOOPBACK, port))
             found.listen(size)
             listening = found.detach()
     return dist.TCPStore(
-        LOOPBACK, port, size, is_master=rank == 0, timeout=timedelta(minutes=10), master_listen_fd=listening
+        LOOPBACK, port, size, is_master=listens, timeout=timedelta(minutes=10), master_listen_fd=listening
     )
 
 

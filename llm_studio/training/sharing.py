@@ -29,7 +29,7 @@ EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 def wrapped(model: Any, processes: Processes) -> Any:
     """What to call for a forward in training. "fsdp" splits `model` itself, so make the optimiser afterwards."""
-    if processes.size == 1:
+    if processes.size == 1 or isinstance(model, FSDPModule):
         return model
     for weight in model.parameters():
         if weight.requires_grad:
@@ -49,8 +49,6 @@ def wrapped(model: Any, processes: Processes) -> Any:
 
 def sharded(model: Any, processes: Processes) -> Any:
     """Each decoder layer split over the processes, and what is left of the model."""
-    if isinstance(model, FSDPModule):
-        return model
     mesh = init_device_mesh(torch.device(processes.device).type, (processes.size,))
     names = set(layer_names(model))
     for module in list(model.modules()):
@@ -77,6 +75,26 @@ def layer_names(model: Any) -> list[str]:
     """Classes of modules that are gathered as one; transformers names them for each architecture."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return list(getattr(inner, "_no_split_modules", None) or [])
+
+
+@contextmanager
+def gathered(model: Any) -> Iterator[None]:
+    """A split model whole in each process, so that each can call it by itself; afterwards split again."""
+    modules = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    for module in modules:
+        module.set_reshard_after_forward(False, recurse=False)
+        module.unshard()
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.set_reshard_after_forward(module is not model, recurse=False)
+            module.reshard()
+
+
+def bytes_of(model: Any) -> int:
+    """Memory that all of its weights take when they are whole."""
+    return sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
 
 def may_leave_weights_unused(model: Any) -> bool:

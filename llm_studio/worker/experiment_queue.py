@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
+from llm_studio.config.device_names import devices_in
 from llm_studio.errors import UserError
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.store.processes import is_alive, send_signal
@@ -35,16 +36,19 @@ class ExperimentQueue:
         for record in running:
             self._watch(record)
         self._reap({record.id for record in running})
-        busy = {record.device for record in running}
+        busy = {device for record in running for device in devices_in(record.device)}
         for record in active:
-            if record.status == "queued" and record.device not in busy:
-                busy.add(record.device)  # whether it starts or not: those behind it on this device wait
+            if record.status != "queued":
+                continue
+            wanted = set(devices_in(record.device))
+            if not wanted & busy:
                 self._start(record)
+            busy |= wanted  # whether it starts or not: those behind it on these devices wait
 
     def _start(self, record: ExperimentRecord) -> None:
         holder = self._store.leases.holder(record.device)
         if holder is not None:
-            words = f"Waiting: a chat uses {record.device}" if holder.holder_kind == "server" else ""
+            words = f"Waiting: a chat uses {holder.device}" if holder.holder_kind == "server" else ""
             if words and record.phase != words:
                 self._store.experiments.update(record.id, phase=words)
             return

@@ -12,6 +12,7 @@ from llm_studio.training.events import CheckpointSaved, EvaluationDue, Event, No
 from llm_studio.training.plan import Plan
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_reporting import Reporter
+from llm_studio.worker.job_together import whole_weights
 
 LOG_LINES = 50
 """Lines of the log that tell of steps; every step is in the charts."""
@@ -96,13 +97,18 @@ class TrainingListener:
         if config.training.save_checkpoint == "each_evaluation_epoch":
             self.save(f"step-{step:08d}", reason="evaluation", step=step)
         values = self._evaluations.score(self._model, step, epoch, "last", prefix=f"Step {step}. ")
-        self._evaluation_seconds.append(float(values["seconds"]))
-        self._scored[step] = values
-        if is_better(values, self._evaluations.best(), config.prediction.metric):
-            self._evaluations.keep_best(values)
+        first = self._evaluations.processes.first
+        if first:
+            self._evaluation_seconds.append(float(values["seconds"]))
+            self._scored[step] = values
+        better = first and is_better(values, self._evaluations.best(), config.prediction.metric)
+        better, enough = self._evaluations.processes.agreed(better, first and not last and self._is_enough(step))
+        if better:
+            if first:
+                self._evaluations.keep_best(values)
             if config.training.save_checkpoint != "last":
                 self.save("best", reason=f"best {config.prediction.metric} so far", step=step)
-        if last or not self._is_enough(step):
+        if not enough:
             return False
         patience, metric = config.training.early_stopping_patience, config.prediction.metric
         self._reporter.note(f"Ended early: {metric} has not improved for {patience} evaluations.")
@@ -123,12 +129,15 @@ class TrainingListener:
         return since >= patience
 
     def save(self, name: str, *, reason: str, step: int = -1) -> None:
-        """Write a checkpoint beside the old one and swap them."""
+        """Write a checkpoint beside the old one and swap them; all processes must ask, the first writes."""
+        weights = whole_weights(self._model, self._evaluations.processes)
+        if not self._evaluations.processes.first:
+            return
         target = self._folder / "checkpoints" / name
         beside = target.with_name(f"{name}.part")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        self._model.save_pretrained(str(beside))
+        self._model.save_pretrained(str(beside), **({} if weights is None else {"state_dict": weights}))
         self._tokenizer.save_pretrained(str(beside))
         shutil.rmtree(target, ignore_errors=True)
         beside.rename(target)

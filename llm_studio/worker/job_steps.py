@@ -3,7 +3,7 @@
 import random
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ from llm_studio.tokens.stored import StoredSamples, tokenise
 from llm_studio.tokens.template import Template
 from llm_studio.training.divergence import DivergedError
 from llm_studio.training.plan import make_plan
+from llm_studio.training.sharing import wrapped
 from llm_studio.training.trainer import Trainer
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_listener import TrainingListener
+from llm_studio.worker.job_processes import as_split, before_of_split, choose_kind, join, sharing_words
 from llm_studio.worker.job_reporting import Reporter
 
 RESUME = "resume"
@@ -56,34 +58,54 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     """
     quiet()
     folder = store.home.experiment(record.id)
-    config = with_seed(from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config, folder)
+    processes = join(record)
+    record = replace(record, device=processes.device)
+    with processes.one_first():
+        config = with_seed(from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config, folder)
     set_seed(config.environment.seed)
     threads = devices.set_threads()
     reporter.note(f"Device {record.device}; {threads.value} threads: {threads.reason}; seed {config.environment.seed}.")
-    facts = bring(store, config, reporter)
-    config = within_context(config, facts, reporter)
-    prepared = prepare(store, record, config, reporter)
+    with processes.one_first():
+        facts = bring(store, config, reporter)
+        config = within_context(config, facts, reporter)
+        prepared = prepare(store, record, config, reporter)
     reporter.phase("Loading the backbone")
-    model, dtype = load_model(config, device=record.device, parameters=facts.parameters, trains=True)
+    kind = choose_kind(config, facts.parameters, processes)
+    if processes.size > 1:
+        processes = processes.sharing("fsdp" if kind.value == "fsdp" else "ddp")
+        reporter.note(sharing_words(processes, kind))
+    split = processes.kind == "fsdp"
+    model, dtype = load_model(
+        as_split(config, record.device) if split else config,
+        device="cpu" if split else record.device,
+        parameters=facts.parameters,
+        trains=True,
+    )
     check_vocabulary(model, prepared.samples, config.llm_backbone)
     reporter.note(f"Backbone {config.llm_backbone} in {dtype.value}: {dtype.reason}.")
     autocast, why = devices.choose_autocast(
         device=record.device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
     )
     reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
-    questions = questions_of(store, prepared, reporter)
+    with processes.one_first():
+        questions = questions_of(store, prepared, reporter)
     reporter.note(generated_words(config.prediction.max_generated_rows, len(questions)))
-    evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter)
+    evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter, processes)
     resume = folder / "checkpoints" / RESUME
-    going_on = resume.is_dir()
-    if config.training.evaluate_before_training and not going_on:
+    going_on = processes.agreed(resume.is_dir())[0]
+    scores_before = config.training.evaluate_before_training and not going_on
+    if scores_before and not split:
         evaluations.before(model, dtype.value, prepared.dataset.fingerprint)
     set_seed(config.environment.seed)  # the same start, whether the scores above were computed or known
     trainable = make_trainable(model, config, quantised=dtype.value in QUANTISED)
     reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
     start_from(store, record, trainable.model)
+    if split:
+        wrapped(trainable.model, processes)
+        if scores_before:
+            before_of_split(trainable.model, record, dtype.value, prepared.dataset.fingerprint, evaluations, reporter)
     finished = run_training(prepared, trainable.model, record, folder, autocast, evaluations, reporter)
-    if finished:
+    if finished and processes.first:
         shutil.rmtree(resume, ignore_errors=True)
     return finished
 
@@ -117,6 +139,7 @@ def run_training(
         pad_id=prepared.template.pad_id,
         autocast=autocast,
         packed=packing.value == PACKED,
+        processes=evaluations.processes,
         listen=listener,
         should_stop=reporter.should_stop,
     )

@@ -8,6 +8,7 @@ from llm_studio.actions.devices import choose_device, devices
 from llm_studio.actions.health import health_of
 from llm_studio.actions.seeing import Seen, count_lengths
 from llm_studio.config import BackboneFacts, Estimate, ExperimentConfig, Finding, check, estimate, flatten, to_yaml
+from llm_studio.config.device_names import devices_in, is_cpu
 from llm_studio.data import open_dataset
 from llm_studio.data.connectors.local import allowed_folders
 from llm_studio.data.statistics import load as load_statistics
@@ -105,9 +106,9 @@ def device_of(config: ExperimentConfig) -> tuple[str, tuple[Finding, ...]]:
 
 def memory_of(device: str) -> int:
     """Bytes of memory of a device; 0 when it is not known."""
-    if device == "cpu":
+    if is_cpu(device):
         return int(psutil.virtual_memory().total)
-    return next((one.memory_bytes or 0 for one in devices() if one.name == device), 0)
+    return min((one.memory_bytes or 0 for one in devices() if one.name in devices_in(device)), default=0)
 
 
 def name_findings(ctx: Context, name: str) -> tuple[Finding, ...]:
