@@ -15,12 +15,15 @@ class OutOfMemoryError(UserError):
 
 
 class SharedOutOfMemoryError(UserError):
-    """One of several processes ran out of memory; the others wait for it, so the step cannot be taken again."""
+    """One of several processes ran out of memory; the others wait for it, so the step cannot be taken again here.
+
+    rows: of a micro-batch; with fewer all processes may be started again from the last state.
+    """
 
     def __init__(self, device: str, rows: int) -> None:
+        self.device, self.rows = device, rows
         super().__init__(
             f"{device} ran out of memory on a micro-batch of {rows} rows.",
             where="training.batch_size",
-            fix="Halve the batch size and double gradient accumulation, so that a step takes the same rows, or turn "
-            "gradient checkpointing on.",
+            fix="Turn gradient checkpointing on, lower the longest conversation, or split the model over the devices.",
         )

@@ -39,6 +39,7 @@ from llm_studio.training.sharing import adding_up, copy_into, own_part, parted_s
 class Trainer:
     """Trains `model` on `samples`; all that it needs to go on lies in `folder`.
 
+    most_rows: of a micro-batch, when memory was too small for `batch_size`; the rows of a step stay the same.
     processes: that share each step. The first of them writes and tells; all listen to `EvaluationDue`.
     """
 
@@ -54,6 +55,7 @@ class Trainer:
         autocast: torch.dtype | None,
         listen: Listener,
         packed: bool = False,
+        most_rows: int | None = None,
         processes: Processes = ALONE,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -61,7 +63,8 @@ class Trainer:
         self.model, self.config, self.device = model, config, torch.device(device)
         self.plan = make_plan(config, len(samples))
         self._processes = processes
-        layout = Layout(packed, training.batch_size, pad_id, training.loss_function, processes.size, processes.rank)
+        self._most_rows = min(training.batch_size, most_rows or training.batch_size)
+        layout = Layout(packed, self._most_rows, pad_id, training.loss_function, processes.size, processes.rank)
         self.feed = Feed(samples, self.plan.order, layout)
         self._called = wrapped(model, processes)
         self.optimizer = make_optimizer(model, training)
@@ -80,7 +83,6 @@ class Trainer:
         self._should_stop = should_stop
         self._noise = EmbeddingNoise(model, config.augmentation.neftune_noise_alpha)
         self._keeps_logits = takes_logits_to_keep(model)
-        self._most_rows = training.batch_size
         self._step = 0
         self._saved_at = time.monotonic()
         self._progress = Progress(config, self.plan, self._listen)
@@ -183,7 +185,8 @@ class Trainer:
                 if not is_out_of_memory(error):
                     raise
                 if self._processes.size > 1:
-                    raise SharedOutOfMemoryError(str(self.device), self._most_rows) from error
+                    share = math.ceil(len(self.plan.order.of(step.number)) / self._processes.size)
+                    raise SharedOutOfMemoryError(str(self.device), min(self._most_rows, share)) from error
                 self.optimizer.zero_grad(set_to_none=True)
             step = self._smaller(step)
         return loss, self._follow(loss)
@@ -278,7 +281,7 @@ class Trainer:
         self.optimizer.load_state_dict(parted_state(state.optimizer, self.optimizer))
         self._scaler.load_state_dict(state.progress["scale"])
         self._step = state.step
-        self._set_most_rows(int(state.progress["most_rows"]))
+        self._set_most_rows(min(self._most_rows, int(state.progress["most_rows"])))
         self._progress.go_on_from(state.progress)
         self._listen(Note(f"Going on from step {state.step} of {self.plan.steps}."))
 

@@ -16,6 +16,7 @@ from types import FrameType
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.threads import share_cores
 from llm_studio.store import ExperimentRecord, Home, Store
+from llm_studio.training.memory import SharedOutOfMemoryError
 from llm_studio.worker import ranks
 from llm_studio.worker.job_reporting import Reporter
 
@@ -81,6 +82,12 @@ def work(store: Store, record: ExperimentRecord, reporter: Reporter) -> int:
             store.experiments.finish(record.id, "stopped")
         print("Stopped before the training began.", flush=True)
         return FINISHED
+    except SharedOutOfMemoryError as error:
+        print(error.what, flush=True)
+        if ranks.may_try_smaller(store.home.experiment(record.id), error.rows):
+            return ranks.OUT_OF_MEMORY
+        store.experiments.finish(record.id, "failed", error.as_dict())
+        return FAILED
     except UserError as error:
         print(error, flush=True)
         store.experiments.finish(record.id, "failed", error.as_dict())

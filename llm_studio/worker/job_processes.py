@@ -1,6 +1,7 @@
 """Joins the processes of one experiment, and chooses whether each holds the whole model or a part of it."""
 
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from llm_studio.config import ExperimentConfig
@@ -87,3 +88,14 @@ def before_of_split(
         return
     with model.disable_adapter() if adapter else nullcontext():
         evaluations.before(model, dtype, fingerprint)
+
+
+def rows_of_micro_batch(folder: Path, reporter: Reporter) -> int | None:
+    """Most rows that fit into a micro-batch, when an attempt of several processes before found out."""
+    rows = ranks.rows_noted(folder)
+    if rows is not None:
+        reporter.note(
+            f"Memory ran out before: from here on micro-batches hold {rows} rows. The rows of a step, and its result, "
+            "stay the same."
+        )
+    return rows

@@ -32,7 +32,14 @@ from llm_studio.training.sharing import wrapped
 from llm_studio.training.trainer import Trainer
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_listener import TrainingListener
-from llm_studio.worker.job_processes import as_split, before_of_split, choose_kind, join, sharing_words
+from llm_studio.worker.job_processes import (
+    as_split,
+    before_of_split,
+    choose_kind,
+    join,
+    rows_of_micro_batch,
+    sharing_words,
+)
 from llm_studio.worker.job_reporting import Reporter
 
 RESUME = "resume"
@@ -140,6 +147,7 @@ def run_training(
         autocast=autocast,
         packed=packing.value == PACKED,
         processes=evaluations.processes,
+        most_rows=rows_of_micro_batch(folder, reporter),
         listen=listener,
         should_stop=reporter.should_stop,
     )

@@ -24,8 +24,8 @@ from llm_studio.config.device_names import places
 from llm_studio.errors import UserError
 from llm_studio.store import Home, Store
 from llm_studio.worker.endings import why_it_ended
-from llm_studio.worker.ranks import LAUNCHER
-from llm_studio.worker.start import EXPERIMENT, log_name
+from llm_studio.worker.ranks import LAUNCHER, OUT_OF_MEMORY
+from llm_studio.worker.start import EXPERIMENT, clear_unless_resuming, log_name
 
 END_SECONDS = 20
 """After SIGTERM, so that the first process can write a checkpoint; then SIGKILL."""
@@ -44,12 +44,21 @@ def main() -> int:
     store = Store.open(Home(arguments.home))
     try:
         failures = launched(arguments.experiment, arguments.home, arguments.processes)
+        while may_help(store, arguments.experiment, failures):
+            clear_unless_resuming(store.home.experiment(arguments.experiment))
+            failures = launched(arguments.experiment, arguments.home, arguments.processes)
         conclude(store, arguments.experiment, failures)
         record = store.experiments.get(arguments.experiment)
         store.leases.release(record.device, "experiment", record.id)
         return FAILED if record.status == "failed" else 0
     finally:
         store.close()
+
+
+def may_help(store: Store, experiment_id: str, failures: dict[int, int]) -> bool:
+    """Whether to start them again, from the last state and with smaller micro-batches, since memory ran out."""
+    record = store.experiments.get(experiment_id)
+    return OUT_OF_MEMORY in failures.values() and record.status == "running" and not record.stop_requested
 
 
 def conclude(store: Store, experiment_id: str, failures: dict[int, int]) -> None:

@@ -19,6 +19,9 @@ from llm_studio.worker.start import PR_SET_PDEATHSIG, log_name
 
 LAUNCHER = "LLM_STUDIO_LAUNCHER"
 """Where the launcher tells its process id."""
+MICRO_BATCH_FILE = "micro_batch.txt"
+OUT_OF_MEMORY = 75
+"""Exit code of a process whose device ran out of memory, when smaller micro-batches may help."""
 LOOK_SECONDS, LOOKS = 0.2, 15
 """How often and how many times to look whether another process is gone, when an exchange with it has failed."""
 
@@ -61,6 +64,20 @@ def may_say(status: str) -> bool:
     stop from being ended since another process failed.
     """
     return not are_several() or (own_rank() == 0 and status == "finished")
+
+
+def may_try_smaller(folder: Path, rows: int) -> bool:
+    """Note that all processes are to be started again with half as many rows in a micro-batch, when there are more
+    than one; the launcher does it."""
+    if rows > 1:
+        (folder / MICRO_BATCH_FILE).write_text(str(rows // 2), encoding="utf-8")
+    return rows > 1
+
+
+def rows_noted(folder: Path) -> int | None:
+    """Rows of a micro-batch that memory is large enough for, when an attempt before found out."""
+    file = folder / MICRO_BATCH_FILE
+    return int(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def another_is_gone() -> bool:

@@ -3,6 +3,7 @@
 Starting two processes takes long, so each test looks at many things in one experiment.
 """
 
+import json
 import math
 import os
 import signal
@@ -16,6 +17,7 @@ import torch
 from llm_studio.actions.experiments import continue_experiment
 from llm_studio.data import open_dataset
 from llm_studio.store import ExperimentRecord, Store
+from tests.support.tuned import make_backbone
 from tests.worker.test_job import LIMIT_SECONDS, charts, log_of, plain_nats, process_of, started, store, wait_until
 
 __all__ = ["store"]
@@ -23,8 +25,6 @@ __all__ = ["store"]
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.support.tuned import make_backbone
-
     torch.set_num_threads(1)
     return make_backbone(tmp_path_factory.mktemp("backbone"))
 
@@ -110,3 +110,39 @@ def test_when_one_process_is_killed_the_others_end_and_it_is_said_and_a_stop_is_
     process.wait()
     gone, alive = psutil.wait_procs(list(workers.values()), timeout=10)
     assert len(gone) == 2 and not alive, "no process outlives the one that started it"
+
+
+SMALL = """
+import os
+import torch
+from transformers import LlamaForCausalLM
+
+
+class SmallLlama(LlamaForCausalLM):
+    # its second process has memory for two rows at once
+
+    def forward(self, input_ids=None, **named):
+        if self.training and os.environ.get("RANK") == "1" and input_ids.shape[0] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().forward(input_ids=input_ids, **named)
+"""
+
+
+@pytest.mark.slow
+def test_when_one_device_is_too_small_all_start_again_with_half_the_micro_batch(store: Store, tmp_path: Path) -> None:
+    small = make_backbone(tmp_path / "small")
+    (small / "small.py").write_text(SMALL, encoding="utf-8")
+    config = json.loads((small / "config.json").read_text(encoding="utf-8"))
+    config["auto_map"] = {"AutoModelForCausalLM": "small.SmallLlama"}
+    (small / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    changes = {"environment.gpus": "cpu:2", "environment.trust_remote_code": True, "training.packing": "never"}
+    changes |= {"training.epochs": 1, "training.evaluate_before_training": False, "training.batch_size": 8}
+    record = started(store, small, **changes)
+    assert process_of(store, record).wait(LIMIT_SECONDS) == 0, logs_of(store, record)
+    assert store.experiments.get(record.id).status == "finished"
+    notes = [row["text"] for row in charts(store, record, "note")]
+    own_log = (store.home.experiment(record.id) / "log-1.txt").read_text()
+    assert own_log.count("cpu ran out of memory on a micro-batch of 4 rows.") == 1
+    assert sum("micro-batches hold 2 rows" in note for note in notes) == 1
+    steps = [row["step"] for row in charts(store, record, "step")]
+    assert steps == list(range(1, len(steps) + 1))
