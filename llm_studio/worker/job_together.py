@@ -30,12 +30,15 @@ def score_together(
     config: ExperimentConfig,
     processes: Processes,
     should_stop: Callable[[], bool],
+    room: float = ROOM,
 ) -> list[Prediction]:
     """Predictions of all questions, in every process.
 
     Each scores its share with a whole model; a split one is made whole for it where the memory allows. Where it does
     not, it is gathered layer by layer in each forward, in which all processes must take part: they score all questions
-    in step, with the same random numbers.
+    in step, with the same random numbers and without a limit of time for an answer.
+
+    room: share of the free memory that a split model may take to be made whole.
 
     Raises:
         Cancelled: the user asked to stop; in all processes.
@@ -43,9 +46,10 @@ def score_together(
     if processes.size == 1:
         return score(questions, config, should_stop)
     if processes.kind == "fsdp":
-        if not processes.everywhere(bytes_of(model) <= processes.free_bytes() * ROOM):
+        if not processes.everywhere(bytes_of(model) <= processes.free_bytes() * room):
             torch.manual_seed(config.environment.seed)
-            return score(questions, config, lambda: processes.agreed(should_stop())[0])
+            by_tokens = config.with_changes({"prediction.max_time": 0.0})  # clocks differ, and one would go on alone
+            return score(questions, by_tokens, lambda: processes.agreed(should_stop())[0])
         with made_whole(model):
             return _in_shares(score, questions, config, processes, should_stop)
     return _in_shares(score, questions, config, processes, should_stop)

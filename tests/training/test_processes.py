@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from llm_studio.config import ExperimentConfig, to_yaml
+from llm_studio.config import ExperimentConfig, make_config, to_yaml
+from llm_studio.errors import UserError
 from llm_studio.modeling.loading import quiet
+from llm_studio.training.processes import Processes
+from llm_studio.worker.job_processes import choose_kind
 from tests.support.tiny import config_of, rows_of, run
 from tests.support.tuned import make_backbone
 
@@ -94,6 +97,13 @@ def seen(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[
         plans.append(plan_of(f"{kind} whole", kind, True, with_dropout))
     plans.append(plan_of("first part", "fsdp", True, with_dropout, stop_after=random.randrange(1, 6)))
     plans.append(plan_of("second part", "fsdp", True, with_dropout, state="first part"))
+    scores = {"prediction.max_length_inference": 6, "prediction.do_sample": True, "prediction.temperature": 1.0}
+    for kind in ("ddp", "fsdp"):
+        for most in (1, 3):
+            config = config_of(
+                backbone, **STEP, **scores, **{"training.epochs": 1, "prediction.max_generated_rows": most}
+            )
+            plans.append(plan_of(f"{kind} scores {most}", kind, True, config, most_generated=most))
     return found(tmp_path_factory.mktemp("two"), plans)
 
 
@@ -146,3 +156,36 @@ def test_processes_killed_at_any_step_go_on_to_the_very_same_losses(
     rest = [step[:2] for step in found(tmp_path, plans)[0]["killed"]["steps"]]
     assert rest and rest[0][0] > 1
     assert dict(told) | dict(rest) == {step: loss for step, loss, _ in seen[0]["ddp whole"]["steps"]}
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+@pytest.mark.parametrize("most", [1, 3])
+def test_processes_score_all_rows_together_in_their_order(seen: list[dict[str, Any]], kind: str, most: int) -> None:
+    shares, in_step = seen[0][f"{kind} scores {most}"]["scored"]
+    expected = seen[0][f"ddp scores {most}"]["scored"][0]
+    assert seen[1][f"{kind} scores {most}"]["scored"] == [shares, in_step]
+    for rows in (shares, in_step):
+        assert [row for row, *_ in rows] == list(range(7))
+        assert [nats for _, nats, _ in rows] == pytest.approx([nats for _, nats, _ in expected], abs=1e-4)
+        assert [text is not None for *_, text in rows] == [place < most for place in range(7)]
+
+
+def test_a_model_is_split_when_it_does_not_fit_one_device_and_the_reason_is_said(seen: list[dict[str, Any]]) -> None:
+    small, large = (seen[0]["kinds"][size] for size in ("1000000", "1000000000000000"))
+    assert (small[0], large[0]) == ("ddp", "fsdp")
+    assert "0.0 GB of weights fit into" in small[1]
+    assert "2000000.0 GB of weights do not fit into" in large[1]
+    assert [one[0] for one in seen[1]["kinds"].values()] == ["ddp", "fsdp"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [("architecture.backbone_dtype", "int4"), ("training.optimizer", "AdamW8bit")]
+)
+def test_what_needs_a_whole_model_is_never_split(path: str, value: str) -> None:
+    two_here = Processes(0, 2, "cpu", "ddp")
+    choice = choose_kind(make_config({path: value}), 10**15, two_here)
+    assert (choice.value, choice.reason) == ("ddp", f"{value} needs a whole model")
+    with pytest.raises(UserError, match=value):
+        choose_kind(make_config({path: value, "environment.distributed": "fsdp"}), 1, two_here)
+    assert choose_kind(make_config({"environment.distributed": "fsdp"}), 1, two_here).value == "fsdp"
+    assert choose_kind(make_config({}), 1, Processes()).value == "alone"
