@@ -29,7 +29,10 @@ EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 def wrapped(model: Any, processes: Processes) -> Any:
     """What to call for a forward in training. "fsdp" splits `model` itself, so make the optimiser afterwards."""
-    if processes.size == 1 or isinstance(model, FSDPModule):
+    if processes.size == 1:
+        return model
+    if isinstance(model, FSDPModule):  # split before; an optimiser must get the parts, not what a forward has gathered
+        parted_again(model)
         return model
     for weight in model.parameters():
         if weight.requires_grad:

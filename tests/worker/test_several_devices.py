@@ -40,9 +40,11 @@ def workers_of(launcher: int) -> dict[int, psutil.Process]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["ddp", "fsdp"])
-def test_an_experiment_on_two_processes_leaves_what_one_process_leaves(store: Store, backbone: Path, how: str) -> None:
-    changes = {"environment.gpus": "cpu:2", "environment.distributed": how, "training.epochs": 1}
+@pytest.mark.parametrize(("how", "lora"), [("ddp", True), ("fsdp", True), ("fsdp", False)])
+def test_an_experiment_on_two_processes_leaves_what_one_process_leaves(
+    store: Store, backbone: Path, how: str, lora: bool
+) -> None:
+    changes = {"environment.gpus": "cpu:2", "environment.distributed": how, "training.epochs": 1, "training.lora": lora}
     record = started(store, backbone, **changes)
     assert record.device == "cpu:2"
     process = process_of(store, record)
