@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llm_studio.actions.serving import checkpoint_folder
+from llm_studio.config.device_names import devices_in, is_cpu
 from llm_studio.data.dataset import open_dataset
 from llm_studio.data.types import Conversation
 from llm_studio.errors import UserError
@@ -40,7 +41,7 @@ class Talker:
 def talkers(store: Store, folders: Sequence[Path] = ()) -> tuple[Talker, ...]:
     """Every experiment with saved weights, newest first, then the backbones that are on this machine."""
     tuned = [found for record in store.experiments.list() if (found := _tuned(store, record)) is not None]
-    device = next((one.device for one in tuned if one.device != "cpu"), "cpu")
+    device = next((devices_in(one.device)[0] for one in tuned if not is_cpu(one.device)), "cpu")
     plain = [_plain(backbone.name, backbone.title, device) for backbone in list_backbones(folders)]
     return (*tuned, *plain)
 

@@ -6,10 +6,11 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from llm_studio.config.device_names import CPU, places
 from llm_studio.errors import UserError
 
-CPU = "cpu"
 FRESH_SECONDS = 60
+MOST_PROCESSES = 16
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,52 @@ def _gpus() -> tuple[Device, ...]:
 
 
 def choose_device(wanted: str) -> str:
-    """The device that the setting environment.gpus means: "auto" is the first GPU, or the CPU where there is none.
+    """The device, or the devices, that the setting environment.gpus means, as `config.device_names` reads them.
+
+    "auto" is the first GPU, or the CPU where there is none; "all" every GPU; "cuda:0,cuda:1" these; "cpu:2" two
+    processes on the CPU.
 
     Raises:
-        UserError: there is no such device.
+        UserError: there is no such device, or one is named twice.
     """
-    found = devices()
+    found = [device.name for device in devices()]
     wanted = wanted.strip() or "auto"
     if wanted == "auto":
-        return found[0].name
-    wanted = f"cuda:{wanted}" if wanted.isdigit() else "cuda:0" if wanted == "cuda" else wanted
-    if wanted not in {device.name for device in found}:
-        listed = ", ".join(device.name for device in found)
-        raise UserError(f"There is no device {wanted} here.", where="environment.gpus", fix=f"Take auto or: {listed}.")
-    return wanted
+        return found[0]
+    if wanted == "all":
+        if found == [CPU]:
+            raise _refused("There is no GPU here.", "Take auto or cpu.")
+        return ",".join(name for name in found if name != CPU)
+    if wanted.startswith(f"{CPU}:"):
+        return _processes_on_cpu(wanted.removeprefix(f"{CPU}:"))
+    names = [_full_name(name.strip()) for name in wanted.split(",")]
+    for name in names:
+        if name not in found:
+            raise _refused(f"There is no device {name} here.", f"Take auto or: {', '.join(found)}.")
+    if len(set(names)) < len(names):
+        raise _refused(f"{wanted} names a device twice.", "Name each once.")
+    if CPU in names and len(names) > 1:
+        raise _refused("One experiment cannot use a GPU and the CPU together.", "Name GPUs only, or cpu.")
+    return ",".join(names)
+
+
+def _full_name(name: str) -> str:
+    return f"cuda:{name}" if name.isdigit() else "cuda:0" if name == "cuda" else name
+
+
+def _processes_on_cpu(count: str) -> str:
+    if not count.isdigit() or not 1 <= int(count) <= MOST_PROCESSES:
+        raise _refused(f"cpu:{count} is not a number of processes.", f"Take cpu:2 up to cpu:{MOST_PROCESSES}, or cpu.")
+    return CPU if int(count) == 1 else f"{CPU}:{int(count)}"
+
+
+def _refused(what: str, fix: str) -> UserError:
+    return UserError(what, where="environment.gpus", fix=fix)
+
+
+def title_of(device: str) -> str:
+    """A device, or several, as people read it: "CPU", "cuda:0", "CPU, 2 processes"."""
+    count = len(places(device))
+    if device.startswith(CPU):
+        return "CPU" if count == 1 else f"CPU, {count} processes"
+    return device.replace(",", ", ")

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from llm_studio.config import ExperimentConfig, flatten, to_yaml
+from llm_studio.config.device_names import places
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import cached_snapshot, is_path
 from llm_studio.starter import BACKBONE
@@ -139,8 +140,14 @@ def refuse_if_busy(store: Store, device: str) -> None:
     """A pre-flight beside something else would measure that too, and could push it out of memory.
 
     Raises:
-        UserError: somebody uses the device.
+        UserError: somebody uses the device, or there are several, which are not measured together.
     """
+    if len(places(device)) > 1:
+        raise UserError(
+            f"A check measures one device, not {device}.",
+            where="Device",
+            fix="Check with one device; several take about their share of its time, and each as much memory with DDP.",
+        )
     holder = store.leases.holder(device)
     if holder is None:
         return

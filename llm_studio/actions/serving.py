@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from llm_studio.config.device_names import devices_in
 from llm_studio.errors import UserError
 from llm_studio.store import ExperimentRecord, ServerRecord, Store
 
@@ -38,7 +39,7 @@ def open_chat(store: Store, experiment_id: str, device_choice: DeviceChoice = "a
     record = store.experiments.get(experiment_id)
     if checkpoint_folder(store, experiment_id) is None:
         raise _nothing_saved(record)
-    return _open(store, record.id, record.backbone, record.device, device_choice)
+    return _open(store, record.id, record.backbone, devices_in(record.device)[0], device_choice)
 
 
 def open_untouched(

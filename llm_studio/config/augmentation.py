@@ -17,16 +17,17 @@ class Augmentation(Section):
     arXiv:2310.05914."""
 
     token_mask_probability: Annotated[
-        float, Field(ge=0, le=0.9), Knob(title="Token masking", level="expert", step=0.05, status="coming")
+        float, Field(ge=0, le=0.9), Knob(title="Token masking", level="expert", step=0.05)
     ] = 0.0
-    """Share of tokens that are replaced by a mask while training."""
+    """Share of the tokens that a mask hides while training, drawn anew in each step. What is hidden is not learned."""
 
     skip_parent_probability: Annotated[
-        float, Field(ge=0, le=1), Knob(title="Skip earlier turns", level="expert", step=0.05, status="coming")
+        float, Field(ge=0, le=1), Knob(title="Skip earlier turns", level="expert", step=0.05)
     ] = 0.0
-    """Chance that an earlier turn of a conversation is left out."""
+    """Chance that an earlier turn of a conversation is left out, drawn anew in each step. The system message and the
+    last exchange always stay."""
 
     random_parent_probability: Annotated[
-        float, Field(ge=0, le=1), Knob(title="Replace earlier turns", level="expert", step=0.05, status="coming")
+        float, Field(ge=0, le=1), Knob(title="Replace earlier turns", level="expert", step=0.05)
     ] = 0.0
-    """Chance that the first earlier turn is replaced by one of another conversation."""
+    """Chance that the first earlier turn is replaced by one of another conversation, drawn anew in each step."""

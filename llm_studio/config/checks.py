@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from llm_studio.config.device_names import is_cpu, places
 from llm_studio.config.experiment import ExperimentConfig
 
 ROUGH_ROWS = 50
+QUANTISED = ("int8", "int4")
+WHOLE_OPTIMIZERS = ("AdamW8bit",)
+"""Optimisers that cannot work on a part of a weight, as a split model needs."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,10 @@ def check(
     device: str,
     context_length: int | None = None,
 ) -> tuple[Finding, ...]:
-    """Everything found, errors first; rows are those of the data set's split, device "cpu" or "cuda:0"."""
+    """Everything found, errors first; rows are those of the data set's split, device as `device_names` reads it."""
     order = ("error", "warning", "note")
     found = [*_rows(config, train_rows, validation_rows), *_memory(config, device), *_training(config, train_rows)]
-    found += [*_prediction(config), *_length(config, context_length)]
+    found += [*_prediction(config), *_length(config, context_length), *_devices(config, device)]
     return tuple(sorted(found, key=lambda finding: order.index(finding.level)))
 
 
@@ -58,17 +62,17 @@ def _memory(config: ExperimentConfig, device: str) -> Iterator[Finding]:
     if dtype in ("float16", "bfloat16") and not config.training.lora:
         what = f"All weights are trained in {dtype}, where small steps are rounded away."
         yield Finding("warning", "architecture.backbone_dtype", what, "Choose float32, or turn LoRA on.")
-    if dtype in ("int8", "int4") and not config.training.lora:
+    if dtype in QUANTISED and not config.training.lora:
         what = f"A backbone in {dtype} can only be tuned with LoRA."
         yield Finding("error", "training.lora", what, "Turn LoRA on, or choose bfloat16 as number type.")
     yield from _adapter_start(config)
-    if dtype == "float16" and device == "cpu":
+    if dtype == "float16" and is_cpu(device):
         what = "float16 is not computed well on a CPU."
         yield Finding("warning", "architecture.backbone_dtype", what, "Choose auto, bfloat16 or float32.")
-    if dtype in ("int8", "int4") and device == "cpu":
+    if dtype in QUANTISED and is_cpu(device):
         what = f"On a CPU {dtype} saves memory but no time."
         yield Finding("note", "architecture.backbone_dtype", what)
-    if config.training.optimizer == "AdamW8bit" and device == "cpu":
+    if config.training.optimizer == "AdamW8bit" and is_cpu(device):
         what = "On a CPU AdamW8bit is slower than AdamW and saves little."
         yield Finding("note", "training.optimizer", what)
     if config.environment.trust_remote_code:
@@ -134,3 +138,25 @@ def _length(config: ExperimentConfig, context_length: int | None) -> Iterator[Fi
     if context_length is not None and longest > context_length:
         what = f"The longest conversation ({longest} tokens) is beyond the backbone's context of {context_length}."
         yield Finding("error", "tokenizer.max_length", what, f"Set it to {context_length} or less.")
+
+
+def _devices(config: ExperimentConfig, device: str) -> Iterator[Finding]:
+    processes, how = len(places(device)), config.environment.distributed
+    if processes == 1:
+        if how != "auto":
+            yield Finding("note", "environment.distributed", "There is one device, so nothing is shared.")
+        return
+    path, fix = "environment.distributed", "Choose auto or ddp"
+    dtype, optimizer = config.architecture.backbone_dtype, config.training.optimizer
+    if how == "fsdp" and dtype in QUANTISED:
+        what = f"A backbone in {dtype} cannot be split over devices."
+        yield Finding("error", path, what, f"{fix}, or bfloat16 as number type.")
+    if how == "fsdp" and optimizer in WHOLE_OPTIMIZERS:
+        yield Finding("error", path, f"{optimizer} cannot follow a split model.", f"{fix}, or AdamW as optimiser.")
+    rows = config.training.batch_size * config.training.grad_accumulation
+    if rows < processes:
+        what = f"A step takes {rows} rows, so some of the {processes} processes have nothing to learn from."
+        yield Finding("warning", "training.batch_size", what, f"Take {processes} rows or more in a step.")
+    if is_cpu(device):
+        what = "Several processes on one CPU are no faster than one; this is for trying them out."
+        yield Finding("note", "environment.gpus", what)

@@ -11,8 +11,8 @@ class Environment(Section):
     """Device, seed, precision and what may be downloaded."""
 
     gpus: Annotated[str, Knob(title="Device", level="basic")] = "auto"
-    """"auto" takes the first GPU, or the CPU where there is none; "cpu" or "cuda:0" choose. One device per
-    experiment."""
+    """"auto" takes the first GPU, or the CPU where there is none; "cpu" or "cuda:0" choose. "all" or "cuda:0,cuda:1"
+    train one experiment on several GPUs at once; "cpu:2" tries that out with two processes on the CPU."""
 
     seed: Annotated[int, Field(ge=-1, le=2**31 - 1), Knob(title="Seed", level="advanced")] = 42
     """The same seed gives the same experiment. -1 draws another one each time."""
@@ -48,8 +48,6 @@ class Environment(Section):
     compile_model: Annotated[bool, Knob(title="Compile the model", level="expert", status="coming")] = False
     """Compiles the backbone before training; pays off in long experiments only."""
 
-    distributed: Annotated[
-        Literal["auto", "ddp", "fsdp"], Knob(title="Several devices", level="expert", status="coming")
-    ] = "auto"
-    """How one experiment uses several GPUs: a whole model on each (DDP), or the model split over all of them (FSDP).
-    Torch does both itself, so there is no DeepSpeed here."""
+    distributed: Annotated[Literal["auto", "ddp", "fsdp"], Knob(title="Several devices", level="expert")] = "auto"
+    """How one experiment uses several devices: a whole model on each (DDP), or the model split over all of them (FSDP).
+    "auto" splits it only when it does not fit one device. Torch does both itself, so there is no DeepSpeed here."""

@@ -18,8 +18,9 @@ class Logging(Section):
     ] = "absolute"
     """Steps, or the share of the experiment."""
 
-    log_all_ranks: Annotated[bool, Knob(title="Log every process", level="expert", status="coming")] = False
-    """With several devices: keep the log of each process."""
+    log_all_ranks: Annotated[bool, Knob(title="Log every process", level="expert")] = True
+    """With several devices: keep the log of each process (log-1.txt and so on) beside log.txt. Off removes them once
+    the experiment has ended well."""
 
     logger: Annotated[Literal["None", "W&B"], Knob(title="Tracker", level="expert", status="coming")] = "None"
     """Sends charts to an outside tracker as well."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llm_studio.catalog.optimizers import optimizer
+from llm_studio.config.device_names import is_cpu
 from llm_studio.config.experiment import ExperimentConfig
 from llm_studio.config.facts import BackboneFacts
 
@@ -94,4 +95,4 @@ def trained_parameters(config: ExperimentConfig, facts: BackboneFacts) -> float:
 
 def kind_of(device: str) -> str:
     """ "cpu" or "cuda"."""
-    return "cpu" if device == "cpu" else "cuda"
+    return "cpu" if is_cpu(device) else "cuda"

@@ -34,11 +34,11 @@ class Tokenizer(Section):
     add_prompt_answer_tokens: Annotated[bool, Knob(title="Markers as tokens", level="expert", status="coming")] = False
     """Adds the marker texts to the vocabulary as tokens of their own."""
 
-    padding_quantile: Annotated[
-        float, Field(ge=0, le=1), Knob(title="Padding quantile", level="expert", step=0.01, status="coming")
-    ] = 1.0
-    """Cuts each batch to this quantile of its lengths. 1 cuts nothing: batches are padded to their longest row
-    only."""
+    padding_quantile: Annotated[float, Field(ge=0, le=1), Knob(title="Padding quantile", level="expert", step=0.01)] = (
+        1.0
+    )
+    """Rows of a step that are longer than this quantile of their lengths are cut to it. 1 and 0 cut nothing, and cost
+    nothing either: rows are packed, or padded to the longest beside them only."""
 
     tokenizer_kwargs: Annotated[str, Knob(title="Tokenizer arguments", level="expert", status="coming")] = "{}"
     """Further arguments for the tokenizer, as JSON."""

@@ -80,22 +80,22 @@ def _no_loftq(reason: str) -> UserError:
     )
 
 
-def save_model(model: Any, folder: Path) -> None:
-    """Write the tuned model: its adapter, or all of its weights."""
-    model.save_pretrained(str(folder))
+def save_model(model: Any, folder: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
+    """Write the tuned model: its adapter, or all of its weights. weights: of a model that is split over processes."""
+    model.save_pretrained(str(folder), **({} if weights is None else {"state_dict": weights}))
     first: dict[str, torch.Tensor] | None = getattr(model, FIRST, None)
     if first is not None:
-        _save_difference(model, first, folder)
+        _save_difference(model, first, folder, weights)
 
 
-def _save_difference(model: Any, first: dict[str, torch.Tensor], folder: Path) -> None:
+def _save_difference(model: Any, first: dict[str, torch.Tensor], folder: Path, weights: Any) -> None:
     """The adapter as trained minus first: A and -B of the first are put behind those of the trained one."""
     from peft import get_peft_model_state_dict
 
     config = next(iter(model.peft_config.values()))
     kept = {name.replace(".default.", "."): weight for name, weight in first.items()}
     made = {}
-    for name, weight in get_peft_model_state_dict(model).items():
+    for name, weight in get_peft_model_state_dict(model, state_dict=weights).items():
         before = kept.get(name)
         if before is None:
             made[name] = weight.contiguous()

@@ -1,10 +1,14 @@
-"""Who uses which device: one holder per device, and a holder whose process is gone holds nothing."""
+"""Who uses which device: one holder per device, and a holder whose process is gone holds nothing.
+
+An experiment on several devices ("cuda:0,cuda:1") holds each of them, or none.
+"""
 
 import time
 from typing import Any
 
 from sqlalchemy import Row, select
 
+from llm_studio.config.device_names import devices_in
 from llm_studio.store.database import Database
 from llm_studio.store.processes import is_alive
 from llm_studio.store.records import LeaseRecord
@@ -20,32 +24,36 @@ class Leases:
         self._database = database
 
     def acquire(self, device: str, holder_kind: str, holder_id: str, pid: int, pid_started_at: float) -> bool:
-        """Take the device when it is free, its holder is dead, or the holder is the same one (with a new process)."""
+        """Take all devices named when each is free, its holder is dead, or the holder is the same one (with a new
+        process)."""
+        wanted = devices_in(device)
         with self._database.write() as connection:
-            found = connection.execute(select(leases).where(leases.c.device == device)).first()
-            if found is not None:
+            for found in connection.execute(select(leases).where(leases.c.device.in_(wanted))).all():
                 same = (found.holder_kind, found.holder_id) == (holder_kind, holder_id)
                 if not same and is_alive(found.pid, found.pid_started_at):
                     return False
-                connection.execute(leases.delete().where(leases.c.device == device))
-            values = {"device": device, "holder_kind": holder_kind, "holder_id": holder_id, "pid": pid}
-            connection.execute(leases.insert().values(**values, pid_started_at=pid_started_at, since=time.time()))
+            connection.execute(leases.delete().where(leases.c.device.in_(wanted)))
+            values = {"holder_kind": holder_kind, "holder_id": holder_id, "pid": pid, "pid_started_at": pid_started_at}
+            rows = [{"device": name, **values, "since": time.time()} for name in wanted]
+            connection.execute(leases.insert(), rows)
             return True
 
     def release(self, device: str, holder_kind: str, holder_id: str) -> None:
-        """Give the device back; nothing happens when somebody else holds it."""
+        """Give the devices named back; nothing happens to those that somebody else holds."""
         with self._database.write() as connection:
             connection.execute(
                 leases.delete().where(
-                    leases.c.device == device, leases.c.holder_kind == holder_kind, leases.c.holder_id == holder_id
+                    leases.c.device.in_(devices_in(device)),
+                    leases.c.holder_kind == holder_kind,
+                    leases.c.holder_id == holder_id,
                 )
             )
 
     def holder(self, device: str) -> LeaseRecord | None:
-        """Who uses the device now: a living process, or None."""
+        """Who uses the device, or one of those named, now: a living process, or None."""
         with self._database.read() as connection:
-            row = connection.execute(select(leases).where(leases.c.device == device)).first()
-        return _living(row)
+            rows = connection.execute(select(leases).where(leases.c.device.in_(devices_in(device)))).all()
+        return next((lease for row in rows if (lease := _living(row)) is not None), None)
 
     def list(self) -> list[LeaseRecord]:
         """All devices in use."""

@@ -59,6 +59,11 @@ class StoredSamples(Sequence[Sample]):
         return self._blocks[block].sample(place - self._starts[block])
 
     @property
+    def places(self) -> Sequence[int]:
+        """Where those that count stand among all rows of the file."""
+        return self._chosen
+
+    @property
     def highest_id(self) -> int:
         """The highest token id in the file, -1 when it holds none."""
         return max((int(block.ids.max(initial=-1)) for block in self._blocks), default=-1)

@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from llm_studio.tokens.sample import Sample
+from llm_studio.training.augmentation import Augmentation
 from llm_studio.training.batches import Layout, MicroBatch, micro_batches
 from llm_studio.training.order import RowOrder
 
@@ -31,9 +32,16 @@ class Feed(Dataset):  # type: ignore[misc]
     samples: Sequence[Sample]
     order: RowOrder
     layout: Layout
+    augment: Augmentation | None = None
 
     def __getitem__(self, step: int) -> Step:
-        return self.made_of([self.samples[row] for row in self.order.of(step)], step)
+        return self.made_of(self.rows_of(step), step)
+
+    def rows_of(self, step: int) -> list[Sample]:
+        """The rows of a step as they are learned."""
+        numbers = self.order.of(step)
+        rows = [self.samples[number] for number in numbers]
+        return self.augment(rows, numbers, step) if self.augment else rows
 
     def made_of(self, rows: Sequence[Sample], step: int) -> Step:
         """A step on exactly these rows."""

@@ -44,24 +44,22 @@ class Progress:
         self.evaluated = -1
 
     def add(self, step: int, loss: torch.Tensor, norm: torch.Tensor, rate: float, tokens: int, began: float) -> None:
-        """After a step. loss, norm: [] on the device. tokens: read in it. began: when it began, by the monotonic clock.
-
-        Raises:
-            DivergedError: a loss that has been read back is no number or has left for good.
-        """
+        """After a step. loss, norm: [] on the device. tokens: read in it. began: on the monotonic clock."""
         if self._at is None:
             self._at = began
-        now = time.monotonic()
-        self._waiting.append(_Waiting(step, loss, norm, rate, tokens, now))
-        late = now - self._read_at >= READ_SECONDS or len(self._waiting) >= READ_STEPS
-        if loss.device.type == "cpu" or late:
-            self.flush()
+        self._waiting.append(_Waiting(step, loss, norm, rate, tokens, time.monotonic()))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to read back: at once on a CPU, every few steps elsewhere."""
+        late = time.monotonic() - self._read_at >= READ_SECONDS or len(self._waiting) >= READ_STEPS
+        return late or any(one.loss.device.type == "cpu" for one in self._waiting)
 
     def flush(self) -> None:
         """Read back and tell all steps that wait.
 
         Raises:
-            DivergedError: as in `add`.
+            DivergedError: a loss is no number, or has left for good.
         """
         waiting, self._waiting = self._waiting, []
         self._read_at = time.monotonic()

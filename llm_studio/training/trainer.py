@@ -23,32 +23,29 @@ from llm_studio.modeling.dropout import draw_fewer
 from llm_studio.modeling.loading import is_out_of_memory
 from llm_studio.modeling.lora_forward import fast_lora
 from llm_studio.tokens.sample import Sample
+from llm_studio.training.augmentation import Augmentation
 from llm_studio.training.batches import Layout, MicroBatch
 from llm_studio.training.checkpoints import Checkpoints, State
 from llm_studio.training.divergence import DivergedError, no_number
-from llm_studio.training.events import CheckpointSaved, EvaluationDue, Listener, Note
+from llm_studio.training.events import CheckpointSaved, EvaluationDue, Event, Listener, Note
 from llm_studio.training.feed import Feed, Step
 from llm_studio.training.losses import weighted_nats
+from llm_studio.training.memory import OutOfMemoryError, SharedOutOfMemoryError
 from llm_studio.training.noise import EmbeddingNoise
 from llm_studio.training.optimizers import make_optimizer
 from llm_studio.training.plan import make_plan
+from llm_studio.training.processes import ALONE, Processes
 from llm_studio.training.progress import Progress
 from llm_studio.training.schedules import rate_factor
-
-
-class OutOfMemoryError(UserError):
-    """One row alone does not fit into the device's memory."""
-
-    def __init__(self, device: str, tokens: int) -> None:
-        super().__init__(
-            f"{device} ran out of memory on a single row of {tokens:,} tokens.",
-            where="tokenizer.max_length",
-            fix="Turn gradient checkpointing on, lower the longest conversation, or load the backbone in int8 or int4.",
-        )
+from llm_studio.training.sharing import adding_up, copy_into, own_part, parted_state, whole, whole_on_cpu, wrapped
 
 
 class Trainer:
-    """Trains `model` on `samples`; all that it needs to go on lies in `folder`."""
+    """Trains `model` on `samples`; all that it needs to go on lies in `folder`.
+
+    most_rows: of a micro-batch, when memory was too small for `batch_size`; the rows of a step stay the same.
+    processes: that share each step. The first of them writes and tells; all listen to `EvaluationDue`.
+    """
 
     def __init__(
         self,
@@ -62,15 +59,21 @@ class Trainer:
         autocast: torch.dtype | None,
         listen: Listener,
         packed: bool = False,
+        augment: Augmentation | None = None,
+        most_rows: int | None = None,
+        processes: Processes = ALONE,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         training = config.training
         self.model, self.config, self.device = model, config, torch.device(device)
         self.plan = make_plan(config, len(samples))
+        self._processes = processes
+        self._most_rows = min(training.batch_size, most_rows or training.batch_size)
         if self.device.type == "cpu":
             draw_fewer(model)
-        layout = Layout(packed, training.batch_size, pad_id, training.loss_function)
-        self.feed = Feed(samples, self.plan.order, layout)
+        layout = Layout(packed, self._most_rows, pad_id, training.loss_function, processes.size, processes.rank)
+        self.feed = Feed(samples, self.plan.order, layout, augment)
+        self._called = wrapped(model, processes)
         self.optimizer = make_optimizer(model, training)
         self._peaks = [float(group["lr"]) for group in self.optimizer.param_groups]
         self._factor = rate_factor(
@@ -83,13 +86,13 @@ class Trainer:
         self._autocast = autocast
         self._scaler = torch.amp.GradScaler(device=self.device.type, enabled=autocast is torch.float16)
         self._checkpoints = Checkpoints(folder)
-        self._listen, self._should_stop = listen, should_stop
+        self._listen: Listener = listen if processes.first else lambda event: _evaluates(listen, event)
+        self._should_stop = should_stop
         self._noise = EmbeddingNoise(model, config.augmentation.neftune_noise_alpha)
         self._keeps_logits = takes_logits_to_keep(model)
-        self._most_rows = training.batch_size
         self._step = 0
         self._saved_at = time.monotonic()
-        self._progress = Progress(config, self.plan, listen)
+        self._progress = Progress(config, self.plan, self._listen)
 
     def run(self) -> bool:
         """Train from the newest state to the end; False when it was stopped, with its state saved.
@@ -99,6 +102,7 @@ class Trainer:
             large. UserError: the disk has no room for a checkpoint.
         """
         self._go_on_from(self._checkpoints.newest())
+        self._processes.wait()  # the first process replaces the state that the others have just read
         self._checkpoints.need_room(3 * sum(4 * weight.numel() for weight in self._trained.values()))
         try:
             enough = False
@@ -127,7 +131,8 @@ class Trainer:
 
     def back_to_good(self, error: DivergedError) -> int | None:
         """Set the weights back to the last ones that are not spoilt; gives their step, None when there are none."""
-        finite = all(bool(torch.isfinite(weight).all()) for weight in self._trained.values())
+        finite = all(bool(torch.isfinite(own_part(weight)).all()) for weight in self._trained.values())
+        finite = self._processes.everywhere(finite)
         if finite and not error.rose:
             return self._step
         state = self._checkpoints.newest()
@@ -142,8 +147,11 @@ class Trainer:
             UserError: the disk has no room for it.
         """
         progress = self._progress.as_dict() | {"most_rows": self._most_rows, "scale": self._scaler.state_dict()}
-        weights = {name: weight.detach().cpu() for name, weight in self._trained.items()}
-        self._checkpoints.save(State(self._step, weights, self.optimizer.state_dict(), progress))
+        writes = self._processes.first
+        weights = whole_on_cpu(self._trained, keep=writes)
+        optimizer = whole_on_cpu(self.optimizer.state_dict(), keep=writes)
+        if writes:
+            self._checkpoints.save(State(self._step, weights, optimizer, progress))
         self._saved_at = time.monotonic()
         self._listen(CheckpointSaved(self._step))
 
@@ -159,8 +167,11 @@ class Trainer:
                 loss, norm = self._take(step)
                 self._step += 1
                 self._progress.add(self._step, loss, norm, self.optimizer.param_groups[0]["lr"], step.tokens, began)
-                if self._step < last and self._is_time_to_save():
+                reads, saves = self._processes.agreed(self._progress.is_due, self._is_time_to_save())
+                saves = saves and self._step < last
+                if reads or saves:
                     self._progress.flush()
+                if saves:
                     self.save()
                 if self._most_rows != most_rows:
                     return
@@ -180,28 +191,32 @@ class Trainer:
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
+                if self._processes.size > 1:
+                    share = math.ceil(len(self.plan.order.of(step.number)) / self._processes.size)
+                    raise SharedOutOfMemoryError(str(self.device), min(self._most_rows, share)) from error
                 self.optimizer.zero_grad(set_to_none=True)
             step = self._smaller(step, samples)
         return loss, self._follow(loss)
 
     def _gradient(self, step: Step) -> torch.Tensor:
-        """Adds up the gradient of the step; gives its loss."""
+        """Adds up the gradient of the step; gives its loss, both over all processes."""
         torch.manual_seed(seed_of(self.config.environment.seed, self._step, self.feed.layout.rank))
         losses = []
-        for batch in step.batches:
-            if self._should_stop():
+        for number, batch in enumerate(step.batches, 1):
+            if self._processes.agreed(self._should_stop())[0]:
                 self.optimizer.zero_grad(set_to_none=True)
                 raise Cancelled
-            loss = self._loss(batch.to(self.device) if self.device.type != "cpu" else batch)
-            self._scaler.scale(loss).backward()
+            with adding_up(self._called, last=number == len(step.batches)):
+                loss = self._loss(batch.to(self.device) if self.device.type != "cpu" else batch)
+                self._scaler.scale(loss * self._processes.size).backward()
             losses.append(loss.detach())
-        return torch.stack(losses).sum()
+        return self._processes.summed(torch.stack(losses).sum())
 
     def _loss(self, batch: MicroBatch) -> torch.Tensor:
         self._noise.set_lengths(batch.row_lengths)
         kept = {"logits_to_keep": batch.keep} if self._keeps_logits else {}
         with torch.autocast(self.device.type, dtype=self._autocast or torch.bfloat16, enabled=bool(self._autocast)):
-            logits = self.model(**batch.inputs, use_cache=False, **kept).logits
+            logits = self._called(**batch.inputs, use_cache=False, **kept).logits
         if not self._keeps_logits:
             logits = logits[:, batch.keep]
         return weighted_nats(logits, batch.targets, batch.weights)
@@ -214,7 +229,7 @@ class Trainer:
         """
         self._scaler.unscale_(self.optimizer)
         clip = self.config.training.gradient_clip or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), clip)
+        norm = whole(torch.nn.utils.clip_grad_norm_(self._trained.values(), clip))
         if self.device.type == "cpu":
             for what, value in (("loss", loss), ("gradient", norm)):
                 if not math.isfinite(value):
@@ -228,7 +243,7 @@ class Trainer:
         """The same step in micro-batches of half as many rows."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        rows = samples or [self.feed.samples[row] for row in self.plan.order.of(step.number)]
+        rows = samples or self.feed.rows_of(step.number)
         if self._most_rows == 1:
             raise OutOfMemoryError(str(self.device), max(len(row.input_ids) for row in rows))
         self._set_most_rows(max(1, self._most_rows // 2))
@@ -247,7 +262,7 @@ class Trainer:
         began = time.monotonic()
         answer = self._listen(EvaluationDue(self._step, self._progress.epoch(self._step), last))
         self._progress.away(self._step, time.monotonic() - began)
-        return bool(answer)
+        return self._processes.agreed(bool(answer))[0]
 
     def _attention(self) -> AbstractContextManager[Any]:
         return attending_apart(self.model) if self.feed.layout.packed else nullcontext()
@@ -270,17 +285,21 @@ class Trainer:
                 fix="Restart the experiment from the beginning, or set its LoRA settings back.",
             )
         self._set_weights(state)
-        self.optimizer.load_state_dict(state.optimizer)
+        self.optimizer.load_state_dict(parted_state(state.optimizer, self.optimizer))
         self._scaler.load_state_dict(state.progress["scale"])
         self._step = state.step
-        self._set_most_rows(int(state.progress["most_rows"]))
+        self._set_most_rows(min(self._most_rows, int(state.progress["most_rows"])))
         self._progress.go_on_from(state.progress)
         self._listen(Note(f"Going on from step {state.step} of {self.plan.steps}."))
 
     def _set_weights(self, state: State) -> None:
-        with torch.no_grad():
-            for name, weight in self._trained.items():
-                weight.copy_(state.weights[name])
+        for name, weight in self._trained.items():
+            copy_into(weight, state.weights[name])
+
+
+def _evaluates(listen: Listener, event: Event) -> bool | None:
+    """What a process that is not the first listens to: all take part in an evaluation, one tells the rest."""
+    return listen(event) if isinstance(event, EvaluationDue) else None
 
 
 def seed_of(seed: int, step: int, rank: int) -> int:

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
+from llm_studio.config.device_names import devices_in
 from llm_studio.errors import UserError
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.store.processes import is_alive, send_signal
@@ -35,17 +36,20 @@ class ExperimentQueue:
         for record in running:
             self._watch(record)
         self._reap({record.id for record in running})
-        busy = {record.device for record in running}
+        busy = {device for record in running for device in devices_in(record.device)}
         for record in active:
-            if record.status == "queued" and record.device not in busy:
-                busy.add(record.device)  # whether it starts or not: those behind it on this device wait
+            if record.status != "queued":
+                continue
+            wanted = set(devices_in(record.device))
+            if not wanted & busy:
                 self._start(record)
+            busy |= wanted  # whether it starts or not: those behind it on these devices wait
 
     def _start(self, record: ExperimentRecord) -> None:
         holder = self._store.leases.holder(record.device)
         if holder is not None:
             who = {"server": "a chat uses", "preflight": "a check measures on"}.get(holder.holder_kind, "")
-            words = f"Waiting: {who} {record.device}" if who else ""
+            words = f"Waiting: {who} {holder.device}" if who else ""
             if words and record.phase != words:
                 self._store.experiments.update(record.id, phase=words)
             return

@@ -1,6 +1,7 @@
 """The process of one experiment: data, tokens, backbone, scores before, training, scores after, checkpoints.
 
-Run as `python -m llm_studio.worker.job EXPERIMENT_ID --home HOME`; everything it prints is the experiment's log.
+Run as `python -m llm_studio.worker.job EXPERIMENT_ID --home HOME`; everything it prints is the experiment's log. On
+several devices it runs once for each of them, see `worker/launch.py`.
 """
 
 import argparse
@@ -14,8 +15,9 @@ from types import FrameType
 
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.threads import share_cores
-from llm_studio.store import Home, Store
-from llm_studio.store.processes import own_identity
+from llm_studio.store import ExperimentRecord, Home, Store
+from llm_studio.training.memory import SharedOutOfMemoryError
+from llm_studio.worker import ranks
 from llm_studio.worker.job_reporting import Reporter
 from llm_studio.worker.memory_advice import advice_for
 
@@ -35,6 +37,8 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if ranks.are_several():
+        ranks.begin(Home(arguments.home).experiment(arguments.experiment))
     store = Store.open(Home(arguments.home))
     return run(store, arguments.experiment, terminated)
 
@@ -42,7 +46,9 @@ def main() -> int:
 def run(store: Store, experiment_id: str, terminated: threading.Event) -> int:
     """Take the device, run, and say how it ended."""
     record = store.experiments.get(experiment_id)
-    identity = own_identity()
+    if ranks.own_rank() > 0:
+        return work(store, record, ranks.Follower(store, experiment_id, terminated))
+    identity = ranks.identity_of_experiment()
     reporter = Reporter(store, experiment_id, terminated)
     if not store.leases.acquire(record.device, "experiment", record.id, *identity):
         holder = store.leases.holder(record.device)
@@ -51,6 +57,15 @@ def run(store: Store, experiment_id: str, terminated: threading.Event) -> int:
         store.experiments.finish(record.id, "failed", error.as_dict())
         return FAILED
     store.experiments.set_running(record.id, *identity)
+    try:
+        return work(store, record, reporter)
+    finally:
+        if not ranks.are_several():  # else the launcher does, once all have ended
+            store.leases.release(record.device, "experiment", record.id)
+
+
+def work(store: Store, record: ExperimentRecord, reporter: Reporter) -> int:
+    """Run, and say how it ended: well by the first of several processes, badly by whoever knows why."""
     reporter.phase("Loading the libraries")
     share_cores()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # speaks of optional packages while it is imported
@@ -59,13 +74,21 @@ def run(store: Store, experiment_id: str, terminated: threading.Event) -> int:
 
         stopped = not run_experiment(store, record, reporter)
         reporter.charts.flush()
-        store.experiments.finish(record.id, "stopped" if stopped else "finished")
+        if ranks.may_say("stopped" if stopped else "finished"):
+            store.experiments.finish(record.id, "stopped" if stopped else "finished")
         print("Stopped; it can be continued." if stopped else "Finished.", flush=True)
         return FINISHED
     except Cancelled:
-        store.experiments.finish(record.id, "stopped")
+        if ranks.may_say("stopped"):
+            store.experiments.finish(record.id, "stopped")
         print("Stopped before the training began.", flush=True)
         return FINISHED
+    except SharedOutOfMemoryError as error:
+        print(error.what, flush=True)
+        if ranks.may_try_smaller(store.home.experiment(record.id), error.rows):
+            return ranks.OUT_OF_MEMORY
+        store.experiments.finish(record.id, "failed", error.as_dict())
+        return FAILED
     except UserError as error:
         error = advised(error, store.home.experiment(record.id))
         print(error, flush=True)
@@ -74,16 +97,16 @@ def run(store: Store, experiment_id: str, terminated: threading.Event) -> int:
     except Exception as error:  # noqa: BLE001 - whatever it is, the user is told and the log has all of it
         traceback.print_exc(file=sys.stdout)
         sys.stdout.flush()
-        store.experiments.finish(record.id, "failed", explain(error, store.home.experiment(record.id)).as_dict())
+        if not ranks.another_is_gone():  # else that one, or the launcher, knows better
+            store.experiments.finish(record.id, "failed", explain(error, store.home.experiment(record.id)).as_dict())
         return FAILED
     finally:
         reporter.close()
-        store.leases.release(record.device, "experiment", record.id)
 
 
 def advised(error: UserError, folder: Path) -> UserError:
     """A row that is too large for the memory, with advice by the settings of the experiment; others as they are."""
-    from llm_studio.training.trainer import OutOfMemoryError
+    from llm_studio.training.memory import OutOfMemoryError
 
     if not isinstance(error, OutOfMemoryError):
         return error

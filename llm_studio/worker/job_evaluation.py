@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from llm_studio.evaluation.types import Prediction, Score
 from llm_studio.modeling.loading import path_of
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.tokens.template import Template
+from llm_studio.training.processes import ALONE, Processes
 from llm_studio.worker.job_reporting import Reporter
+from llm_studio.worker.job_together import score_together
 
 Values = dict[str, Any]
 KEY_VERSION = 3
@@ -39,7 +41,9 @@ class Evaluations:
         template: Template,
         questions: Sequence[Question],
         reporter: Reporter,
+        processes: Processes = ALONE,
     ) -> None:
+        self.processes = processes
         self._store = store
         self._record = record
         self.config = config
@@ -63,7 +67,12 @@ class Evaluations:
         cached = self._store.home.base_scores / self.base_scores
         scores_file, rows_file = cached / "scores.json", cached / "predictions.parquet"
         self._folder.mkdir(parents=True, exist_ok=True)
-        if scores_file.is_file() and rows_file.is_file():
+        known = self.processes.agreed(scores_file.is_file() and rows_file.is_file())[0]
+        if not self.processes.first:
+            if not known:
+                self.score(model, 0, 0.0, "before")
+            return
+        if known:
             values: Values = json.loads(scores_file.read_text(encoding="utf-8"))
             shutil.copyfile(rows_file, self._folder / f"{0:08d}.parquet")
             self._reporter.note(f"The scores of {of} on these rows are known from before.")
@@ -79,20 +88,27 @@ class Evaluations:
         beside.replace(scores_file)
 
     def score(self, model: Any, step: int, epoch: float, moment: str, prefix: str = "") -> Values:
-        """Score the model as it is now, write charts row and predictions, and set the scores of the moment.
+        """Score the model as it is now, write charts row and predictions, and set the scores of the moment; {} in a
+        process that is not the first, which only takes part.
 
         Raises:
             Cancelled: the user asked to stop.
         """
         began = time.monotonic()
-        predictions = score_rows(
-            model,
-            self._template,
-            self.questions,
-            self.config,
-            should_stop=self._reporter.should_stop,
-            report=lambda words: self._reporter.detail(prefix + words),
+
+        def score(
+            questions: Sequence[Question], config: ExperimentConfig, should_stop: Callable[[], bool]
+        ) -> list[Prediction]:
+            def report(words: str) -> None:
+                self._reporter.detail(prefix + words)
+
+            return score_rows(model, self._template, questions, config, should_stop=should_stop, report=report)
+
+        predictions = score_together(
+            score, model, self.questions, self.config, self.processes, self._reporter.should_stop
         )
+        if not self.processes.first:
+            return {}
         scores = all_scores(predictions)
         values: Values = {"step": step, "epoch": epoch, "rows": len(predictions)}
         values |= {name: score.value for name, score in scores.items()}

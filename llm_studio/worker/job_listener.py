@@ -16,6 +16,7 @@ from llm_studio.training.events import CheckpointSaved, EvaluationDue, Event, No
 from llm_studio.training.plan import Plan
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_reporting import Reporter
+from llm_studio.worker.job_together import whole_weights
 
 LOG_LINES = 50
 """Lines of the log that tell of steps; every step is in the charts."""
@@ -105,13 +106,18 @@ class TrainingListener:
         if config.training.save_checkpoint == "each_evaluation_epoch":
             self.save(f"step-{step:08d}", reason="evaluation", step=step)
         values = self._evaluations.score(self._model, step, epoch, "last", prefix=f"Step {step}. ")
-        self._evaluation_seconds.append(float(values["seconds"]))
-        self._scored[step] = values
-        if is_better(values, self._evaluations.best(), config.prediction.metric):
-            self._evaluations.keep_best(values)
+        first = self._evaluations.processes.first
+        if first:
+            self._evaluation_seconds.append(float(values["seconds"]))
+            self._scored[step] = values
+        better = first and is_better(values, self._evaluations.best(), config.prediction.metric)
+        better, enough = self._evaluations.processes.agreed(better, first and not last and self._is_enough(step))
+        if better:
+            if first:
+                self._evaluations.keep_best(values)
             if config.training.save_checkpoint != "last":
                 self.save("best", reason=f"best {config.prediction.metric} so far", step=step)
-        if last or not self._is_enough(step):
+        if not enough:
             return False
         patience, metric = config.training.early_stopping_patience, config.prediction.metric
         self._reporter.note(f"Ended early: {metric} has not improved for {patience} evaluations.")
@@ -134,12 +140,16 @@ class TrainingListener:
         return since >= patience
 
     def save(self, name: str, *, reason: str, step: int = -1) -> None:
-        """Write a checkpoint beside the old one and swap them; `loading.checkpoint_of` knows the old one's name."""
+        """Write a checkpoint beside the old one and swap them; `loading.checkpoint_of` knows the old one's name. All
+        processes must ask, the first writes."""
+        weights = whole_weights(self._model, self._evaluations.processes)
+        if not self._evaluations.processes.first:
+            return
         target = self._folder / "checkpoints" / name
         beside, old = target.with_name(f"{name}.part"), target.with_name(f"{name}{REPLACED}")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        save_model(self._model, beside)
+        save_model(self._model, beside, weights)
         self._tokenizer.save_pretrained(str(beside))
         write_origin(beside, self._origin_at(step if step >= 0 else self._now))
         shutil.rmtree(old, ignore_errors=True)

@@ -14,6 +14,7 @@ from llm_studio.store import Store
 from llm_studio.tokens.making import make_template
 from llm_studio.tokens.stored import StoredSamples, tokenise
 from llm_studio.tokens.template import Template
+from llm_studio.training.augmentation import Augmentation, changes_turns, is_wanted
 from llm_studio.worker.job_reporting import Teller
 
 
@@ -37,12 +38,11 @@ def prepare(store: Store, dataset_id: str, config: ExperimentConfig, reporter: T
     """
     reporter.phase("Reading the data set")
     dataset = open_dataset(store.home.dataset(dataset_id))
-    parts: tuple[Part, ...] = ("train", "validation") if config.training.train_validation_data else ("train",)
     reporter.phase("Turning text into tokens")
     tokenizer = load_tokenizer(config)
     template = make_template(tokenizer, config)
     reporter.note(f"Chat template: {template.source}, since {template.reason}.")
-    samples = tokenised_rows(store, template, dataset, parts, reporter)
+    samples = tokenised_rows(store, template, dataset, parts_of(config), reporter)
     counts = samples.counts()
     learned = counts.rows - len(counts.dropped) - len(counts.unlearned)
     reporter.note(
@@ -52,6 +52,22 @@ def prepare(store: Store, dataset_id: str, config: ExperimentConfig, reporter: T
         reporter.note(words)
     counts.refuse_nothing(template.max_length, template.truncation)
     return Prepared(config, dataset, tokenizer, template, samples.learned(), counts.tokens / max(1, counts.rows))
+
+
+def augmentation_of(prepared: Prepared) -> Augmentation | None:
+    """What changes rows by chance, None when nothing does; it holds the conversations when it changes their turns."""
+    config = prepared.config
+    if not is_wanted(config):
+        return None
+    if not changes_turns(config):
+        return Augmentation(config, prepared.template)
+    rows = [one for part in parts_of(config) for one in prepared.dataset.iter_conversations(part)]
+    return Augmentation(config, prepared.template, [rows[place] for place in prepared.samples.places])
+
+
+def parts_of(config: ExperimentConfig) -> tuple[Part, ...]:
+    """The parts of the data set that are learned."""
+    return ("train", "validation") if config.training.train_validation_data else ("train",)
 
 
 def questions_of(store: Store, prepared: Prepared, reporter: Teller) -> list[Question]:

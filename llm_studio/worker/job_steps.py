@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,28 @@ from llm_studio.store import ExperimentRecord, Store
 from llm_studio.store.rounds import read_rounds
 from llm_studio.training.divergence import DivergedError
 from llm_studio.training.plan import make_plan
+from llm_studio.training.sharing import wrapped
 from llm_studio.training.trainer import Trainer
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_forecast import forecast_for, is_told
 from llm_studio.worker.job_listener import TrainingListener
+from llm_studio.worker.job_processes import (
+    as_split,
+    before_of_split,
+    choose_kind,
+    join,
+    rows_of_micro_batch,
+    sharing_words,
+)
 from llm_studio.worker.job_reporting import Reporter, Teller
-from llm_studio.worker.job_rows import Prepared, check_vocabulary, generated_words, prepare, questions_of
+from llm_studio.worker.job_rows import (
+    Prepared,
+    augmentation_of,
+    check_vocabulary,
+    generated_words,
+    prepare,
+    questions_of,
+)
 from llm_studio.worker.job_start import (
     Begun,
     check_weights,
@@ -57,33 +74,46 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     """
     quiet()
     folder = store.home.experiment(record.id)
+    processes = join(record)
+    record = replace(record, device=processes.device)
     rounds = read_rounds(folder)
-    config = with_seed(experiment_config(folder), folder)
+    with processes.one_first():
+        config = with_seed(experiment_config(folder), folder)
     set_seed(config.environment.seed)
     threads = devices.set_threads()
     reporter.note(f"Device {record.device}; {threads.value} threads: {threads.reason}; seed {config.environment.seed}.")
-    facts = bring(store, config, reporter)
-    config, facts = merge_start(store, record, config, facts, reporter)
-    config = within_context(config, facts, reporter)
-    prepared = prepare(store, record.dataset_id, config, reporter)
+    with processes.one_first():
+        facts = bring(store, config, reporter)
+        config, facts = merge_start(store, record, config, facts, reporter)
+        config = within_context(config, facts, reporter)
+        prepared = prepare(store, record.dataset_id, config, reporter)
     resume = folder / "checkpoints" / RESUME
-    start = find_start(store, record, folder, rounds, going_on=bool(rounds) or resume.is_dir())
+    resumed = processes.agreed(resume.is_dir())[0]
+    start = find_start(store, record, folder, rounds, going_on=bool(rounds) or resumed)
     fingerprint = check_weights(start, config, reporter)
     reporter.phase("Loading the backbone")
+    kind = choose_kind(config, facts.parameters, processes)
+    if processes.size > 1:
+        processes = processes.sharing("fsdp" if kind.value == "fsdp" else "ddp")
+        reporter.note(sharing_words(processes, kind))
+    split = processes.kind == "fsdp"
+    loaded_as, loaded_on = (as_split(config, record.device), "cpu") if split else (config, record.device)
     needed = needs(config, facts, mean_tokens=prepared.mean_tokens)
-    model, dtype = load_to_train(start, config, record.device, needed)
-    write_begun(folder, Begun(dtype.value, fingerprint))
+    model, dtype = load_to_train(start, loaded_as, loaded_on, needed)
+    if processes.first:
+        write_begun(folder, Begun(dtype.value, fingerprint))
     check_vocabulary(model, prepared.samples, config.llm_backbone)
     reporter.note(f"Backbone {record.backbone} in {dtype.value}: {dtype.reason}.")
     autocast, why = devices.choose_autocast(
         device=record.device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
     )
     reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
-    questions = questions_of(store, prepared, reporter)
+    with processes.one_first():
+        questions = questions_of(store, prepared, reporter)
     reporter.note(generated_words(config.prediction.max_generated_rows, len(questions)))
-    evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter)
+    evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter, processes)
     scores = config.training.evaluate_before_training and not start.going_on
-    if scores and start.weights is None:
+    if scores and start.weights is None and not split:
         evaluations.before(model, dtype.value, prepared.dataset.fingerprint, of=start.words)
     set_seed(config.environment.seed)  # the same start, whether the scores above were computed or known
     trainable = make_trainable(model, start.adapter_settings(config), quantised=dtype.value in QUANTISED)
@@ -91,12 +121,16 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     if start.weights is not None and is_adapter(start.weights):
         take_weights(trainable.model, start.weights, start.words)
         reporter.note(f"Starts from the weights of {start.words}.")
+    if split:
+        wrapped(trainable.model, processes)
+    key = "" if start.weights is None else weights_fingerprint(start.weights)
     if scores and start.weights is not None:
-        key = weights_fingerprint(start.weights)
         evaluations.before(trainable.model, dtype.value, prepared.dataset.fingerprint, of=start.words, key=key)
+    elif scores and split:
+        before_of_split(trainable.model, dtype.value, prepared.dataset.fingerprint, evaluations, start.words)
     origin = Origin(rounds[-1].step if rounds else 0, rounds[-1].epoch if rounds else 0.0, record.backbone, fingerprint)
     finished = run_training(store, prepared, trainable.model, record, facts, autocast, evaluations, reporter, origin)
-    if finished:
+    if finished and processes.first:
         shutil.rmtree(resume, ignore_errors=True)
     return finished
 
@@ -126,7 +160,7 @@ def run_training(
     if config.training.packing == "always" and packing.value != PACKED:
         raise UserError("This backbone cannot take packed rows.", where="training.packing", fix='Choose "auto".')
     reporter.note(f"Rows of a batch are {packing.value}: {packing.reason}.")
-    if not is_told(reporter.charts):
+    if evaluations.processes.size == 1 and not is_told(reporter.charts):
         subject = Subject(
             config, model, prepared.template, prepared.samples, evaluations.questions, record.device, autocast,
             packing.value == PACKED, evaluations.base_scores,
@@ -144,6 +178,9 @@ def run_training(
         pad_id=prepared.template.pad_id,
         autocast=autocast,
         packed=packing.value == PACKED,
+        augment=augmentation_of(replace(prepared, config=config)),
+        processes=evaluations.processes,
+        most_rows=rows_of_micro_batch(folder, reporter),
         listen=listening_from(rounds, listener),
         should_stop=reporter.should_stop,
     )

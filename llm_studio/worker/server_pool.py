@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from llm_studio.config.device_names import devices_in
 from llm_studio.store import ServerRecord, Store
 from llm_studio.store.processes import is_alive, own_identity, process_started_at, send_signal
 from llm_studio.worker.endings import why_it_ended
@@ -105,7 +106,7 @@ class ServerPool:
         """An idle chat gives a GPU back sooner when an experiment waits for it."""
         if server.device == "cpu":
             return self._idle_seconds
-        wanted = any(record.device == server.device for record in self._store.experiments.list("queued"))
+        wanted = any(server.device in devices_in(record.device) for record in self._store.experiments.list("queued"))
         return min(self._idle_seconds, IDLE_SECONDS_IF_WANTED) if wanted else self._idle_seconds
 
     def _press(self, server: ServerRecord) -> None:

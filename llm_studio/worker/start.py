@@ -4,6 +4,7 @@ Which process ends with which:
 - A trainer that the supervisor started outlives it: after a crash the next supervisor finds it by process id and start
   time and takes it over. It ends (with a checkpoint) when the supervisor is told to stop.
 - A trainer that `llm-studio train` started belongs to that command: Linux sends it SIGTERM when the command dies.
+- The processes of an experiment on several devices end with the one that started them, `worker/launch.py`.
 - Data jobs and model servers end with the supervisor: they are cheap to start again, and a forgotten one would keep
   memory for ever.
 Each gets a session of its own, so that Ctrl-C in a terminal reaches only the one who asks them to stop in good order.
@@ -18,6 +19,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from llm_studio.config.device_names import places
 from llm_studio.errors import UserError
 from llm_studio.store import ExperimentRecord, Home, Store
 from llm_studio.store.charts_db import FILE as CHARTS_FILE
@@ -28,6 +30,7 @@ PR_SET_PDEATHSIG = 1
 NICENESS = 5  # so that the pages stay quick while every core is busy
 LOG_FILE = "log.txt"
 EXPERIMENT = (sys.executable, "-m", "llm_studio.worker.job")
+SEVERAL = (sys.executable, "-m", "llm_studio.worker.launch")
 DATA_JOB = (sys.executable, "-m", "llm_studio.worker.data_job")
 SERVER = (sys.executable, "-m", "llm_studio.serving.server")
 
@@ -35,11 +38,23 @@ SERVER = (sys.executable, "-m", "llm_studio.serving.server")
 def start_experiment_process(
     home: Home, record: ExperimentRecord, *, command: Sequence[str] = EXPERIMENT, ends_with_parent: bool = False
 ) -> "subprocess.Popen[bytes]":
-    """Start the process of one experiment; all that it prints is added to log.txt in the experiment's folder."""
+    """Start the process of one experiment; all that it prints is added to log.txt in the experiment's folder.
+
+    On several devices it is the one that starts, minds and ends the others.
+    """
     folder = home.experiment(record.id)
     clear_unless_resuming(folder)
+    words = [*command, record.id, "--home", str(home.path)]
+    count = len(places(record.device))
+    if count > 1 and command == EXPERIMENT:
+        words = [*SEVERAL, record.id, "--home", str(home.path), "--processes", str(count)]
     with (folder / LOG_FILE).open("ab") as log:
-        return spawn([*command, record.id, "--home", str(home.path)], log.fileno(), ends_with_parent=ends_with_parent)
+        return spawn(words, log.fileno(), ends_with_parent=ends_with_parent)
+
+
+def log_name(rank: int) -> str:
+    """The log of one of several processes: log.txt for the first, then log-1.txt, log-2.txt."""
+    return LOG_FILE if rank == 0 else f"log-{rank}.txt"
 
 
 def run_experiment(

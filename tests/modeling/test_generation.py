@@ -11,7 +11,7 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.evaluation.scoring import log_likelihoods, make_questions, score_rows
-from llm_studio.evaluation.sharing import gathered, share_of
+from llm_studio.evaluation.shares import gathered, share_of
 from llm_studio.modeling import generation
 from llm_studio.modeling.generation import generate
 from llm_studio.modeling.loading import load_model, quiet

@@ -11,8 +11,8 @@ from llm_studio.errors import UserError
 from llm_studio.modeling.loading import quiet
 from llm_studio.training.divergence import FIRST, LAST, DivergedError, Watch
 from llm_studio.training.events import EvaluationDue, Event, Note
+from llm_studio.training.memory import OutOfMemoryError
 from llm_studio.training.plan import make_plan
-from llm_studio.training.trainer import OutOfMemoryError
 from tests.support.tiny import ROWS, config_of, model_of, rows_of, run, trainer_of
 from tests.support.tuned import make_backbone
 

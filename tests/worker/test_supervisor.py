@@ -303,6 +303,22 @@ def test_a_chat_on_a_busy_gpu_waits_and_says_for_whom_and_one_on_the_cpu_does_no
     until(lambda: studio.status(next_one) == "finished")
 
 
+def test_an_experiment_on_two_devices_waits_for_both_and_those_behind_it_wait_for_it(studio: Studio) -> None:
+    first = studio.add("first", "work 60", device="cuda:0")
+    both = studio.add("both", "work 60", device="cuda:0,cuda:1")
+    behind, beside = studio.add("behind", device="cuda:1"), studio.add("beside", device="cpu")
+    studio.start()
+    until(lambda: studio.learning(first))
+    until(lambda: studio.status(beside) == "finished")
+    assert (studio.status(both), studio.status(behind)) == ("queued", "queued")
+    studio.store.experiments.request_stop(first.id)
+    until(lambda: studio.learning(both))
+    assert {lease.device for lease in studio.store.leases.list()} == {"cuda:0", "cuda:1"}
+    assert studio.status(behind) == "queued"
+    studio.store.experiments.request_stop(both.id)
+    until(lambda: studio.status(behind) == "finished")
+
+
 def test_an_idle_or_dead_server_ends(studio: Studio) -> None:
     studio.start()
     idle = studio.store.servers.request("ab12", "cpu")

@@ -6,6 +6,7 @@ from typing import Any
 
 from llm_studio.actions import experiments as actions
 from llm_studio.actions import going_on
+from llm_studio.actions.devices import title_of
 from llm_studio.errors import UserError
 from llm_studio.store import ExperimentRecord
 from llm_studio.ui import build, words
@@ -97,7 +98,7 @@ def cards(data: Data) -> Iterator[Card]:
 
 def subtitle(record: ExperimentRecord) -> str:
     """What is tuned on what, where and when."""
-    parts = [f"{say.backbone(record)} on {record.dataset_name}", "CPU" if record.device == "cpu" else record.device]
+    parts = [f"{say.backbone(record)} on {record.dataset_name}", title_of(record.device)]
     if record.status in ("queued", "running"):
         parts.append(f"started {words.ago(record.started_at)}" if record.started_at else "not started yet")
     else:

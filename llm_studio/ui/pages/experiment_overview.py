@@ -7,6 +7,7 @@ from typing import Any
 
 from h2o_wave import ui
 
+from llm_studio.actions.devices import title_of
 from llm_studio.actions.starting_from import start_words
 from llm_studio.charts.curves import Curves, read_curves
 from llm_studio.charts.spec import ChartSpec
@@ -172,7 +173,7 @@ def facts(record: ExperimentRecord, body: Body) -> list[tuple[str, str]]:
         found.append(("Starts from", body.start))
     if body.rounds:
         found.append(("Epochs", say.epochs(body.rounds)))
-    found.append(("Device", "CPU" if record.device == "cpu" else record.device))
+    found.append(("Device", title_of(record.device)))
     if curves.steps.steps:
         epoch = f", epoch {curves.epoch:.2f}" if curves.epoch is not None else ""
         found.append(("Step", f"{words.count(curves.steps.steps[-1])}{epoch}"))

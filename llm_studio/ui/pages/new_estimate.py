@@ -7,6 +7,7 @@ import psutil
 from llm_studio.actions.devices import devices
 from llm_studio.actions.seeing import Seen, count_lengths
 from llm_studio.config import BackboneFacts, Estimate, ExperimentConfig, Finding, estimate
+from llm_studio.config.device_names import devices_in, is_cpu
 from llm_studio.data.statistics import load as load_statistics
 from llm_studio.store import DatasetRecord
 from llm_studio.ui import words
@@ -17,10 +18,10 @@ TEMPLATE_TOKENS = 12  # what a chat template adds to one exchange
 
 
 def memory_of(device: str) -> int:
-    """Bytes of memory of a device; 0 when it is not known."""
-    if device == "cpu":
+    """Bytes of memory of a device, of several GPUs those of the smallest; 0 when it is not known."""
+    if is_cpu(device):
         return int(psutil.virtual_memory().total)
-    return next((one.memory_bytes or 0 for one in devices() if one.name == device), 0)
+    return min((one.memory_bytes or 0 for one in devices() if one.name in devices_in(device)), default=0)
 
 
 def counted_tokens(

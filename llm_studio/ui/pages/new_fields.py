@@ -98,6 +98,9 @@ def device_field(data: Data, chosen: Chosen, visible: bool) -> Any:
     value = str(chosen.form.values["environment.gpus"])
     titles = {"auto": f"auto: {data.devices[0].title}" if data.devices else "auto"}
     titles |= {device.name: device.title for device in data.devices}
+    gpus = [device for device in data.devices if device.memory_bytes]
+    if len(gpus) > 1:
+        titles["all"] = f"all {len(gpus)} GPUs, for one experiment"
     return ui.dropdown(
         name=f"{form.SET}/environment.gpus",
         label=form.label(info),

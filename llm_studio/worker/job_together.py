@@ -1,0 +1,90 @@
+"""What the processes of one experiment do together around its training: score, and gather a split model to save it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from llm_studio.config import ExperimentConfig
+from llm_studio.errors import Cancelled
+from llm_studio.evaluation.scoring import Question
+from llm_studio.evaluation.shares import gathered, share_of
+from llm_studio.evaluation.types import Prediction
+from llm_studio.training.processes import Processes
+from llm_studio.training.sharing import bytes_of, parted_again, whole_on_cpu
+from llm_studio.training.sharing import gathered as made_whole
+
+Score = Callable[[Sequence[Question], ExperimentConfig, Callable[[], bool]], list[Prediction]]
+"""score(questions, config, should_stop): predictions in the order of the questions."""
+
+
+ROOM = 0.7
+"""Share of the free memory that a split model may take to be scored whole; answers need the rest."""
+
+
+def score_together(
+    score: Score,
+    model: Any,
+    questions: Sequence[Question],
+    config: ExperimentConfig,
+    processes: Processes,
+    should_stop: Callable[[], bool],
+    room: float = ROOM,
+) -> list[Prediction]:
+    """Predictions of all questions, in every process.
+
+    Each scores its share with a whole model; a split one is made whole for it where the memory allows. Where it does
+    not, it is gathered layer by layer in each forward, in which all processes must take part: they score all questions
+    in step, with the same random numbers and without a limit of time for an answer.
+
+    room: share of the free memory that a split model may take to be made whole.
+
+    Raises:
+        Cancelled: the user asked to stop; in all processes.
+    """
+    if processes.size == 1:
+        return score(questions, config, should_stop)
+    if processes.kind == "fsdp":
+        if not processes.everywhere(bytes_of(model) <= processes.free_bytes() * room):
+            torch.manual_seed(config.environment.seed)
+            by_tokens = config.with_changes({"prediction.max_time": 0.0})  # clocks differ, and one would go on alone
+            return score(questions, by_tokens, lambda: processes.agreed(should_stop())[0])
+        with made_whole(model):
+            return _in_shares(score, questions, config, processes, should_stop)
+    return _in_shares(score, questions, config, processes, should_stop)
+
+
+def _in_shares(
+    score: Score,
+    questions: Sequence[Question],
+    config: ExperimentConfig,
+    processes: Processes,
+    should_stop: Callable[[], bool],
+) -> list[Prediction]:
+    most = config.prediction.max_generated_rows or len(questions)
+    own = share_of(questions, processes.rank, processes.size)
+    generated = max(1, len(range(processes.rank, most, processes.size)))  # 0 would mean all
+    mine: list[Prediction] | None
+    try:
+        mine = score(own, config.with_changes({"prediction.max_generated_rows": generated}), should_stop)
+    except Cancelled:
+        mine = None
+    parts = processes.gathered(mine)
+    if any(part is None for part in parts):
+        raise Cancelled
+    return [
+        prediction if row < most else replace(prediction, output=None) for row, prediction in enumerate(gathered(parts))
+    ]
+
+
+def whole_weights(model: Any, processes: Processes) -> dict[str, Any] | None:
+    """The weights of a split model that a checkpoint holds, whole on the CPU of the first process; None when the model
+    is whole. All processes must ask."""
+    if processes.kind != "fsdp":
+        return None
+    parted_again(model)
+    adapter = hasattr(model, "peft_config")
+    wanted = {name: weight for name, weight in model.named_parameters() if weight.requires_grad or not adapter}
+    found: dict[str, Any] = whole_on_cpu(wanted, keep=processes.first)
+    return found
