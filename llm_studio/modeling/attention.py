@@ -147,9 +147,8 @@ def attention_at_once(
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
     """As `packed_attention`, by the kernel for all rows at once where it can; max_length_q: of the longest row."""
-    wanted = any(others.get(name) is not None for name in UNSUPPORTED)
-    known = cu_seq_lens_q is not None and max_length_q is not None and query.shape[0] == 1
-    if _kernel is None or wanted or not known or varlen.refused(query, value, dropout):
+    unknown = cu_seq_lens_q is None or query.shape[0] != 1 or any(others.get(name) is not None for name in UNSUPPORTED)
+    if _kernel is None or max_length_q is None or unknown or varlen.refused(query, value, dropout):
         return packed_attention(
             module, query, key, value, attention_mask, dropout, scaling, sliding_window, cu_seq_lens_q, **others
         )
