@@ -8,7 +8,6 @@ in each step, and whole and sharded models are trained by torch itself on any de
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,15 @@ import torch
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled, UserError
-from llm_studio.modeling.attention import attending_apart, takes_logits_to_keep
 from llm_studio.modeling.dropout import draw_fewer
 from llm_studio.modeling.loading import is_out_of_memory
 from llm_studio.tokens.sample import Sample
-from llm_studio.training.batches import Layout, MicroBatch
+from llm_studio.training.batches import Layout
 from llm_studio.training.checkpoints import Checkpoints, State
 from llm_studio.training.divergence import DivergedError, no_number
 from llm_studio.training.events import CheckpointSaved, EvaluationDue, Listener, Note
 from llm_studio.training.feed import Feed, Step
-from llm_studio.training.losses import weighted_nats
-from llm_studio.training.noise import EmbeddingNoise
+from llm_studio.training.forward import Forward
 from llm_studio.training.plan import make_plan
 from llm_studio.training.progress import Progress
 from llm_studio.training.schedules import make_optimizer, rate_factor
@@ -78,12 +75,11 @@ class Trainer:
             floor=training.min_learning_rate_ratio,
         )
         self._trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-        self._autocast = autocast
         self._scaler = torch.amp.GradScaler(device=self.device.type, enabled=autocast is torch.float16)
         self._checkpoints = Checkpoints(folder)
         self._listen, self._should_stop = listen, should_stop
-        self._noise = EmbeddingNoise(model, config.augmentation.neftune_noise_alpha)
-        self._keeps_logits = takes_logits_to_keep(model)
+        alpha = config.augmentation.neftune_noise_alpha
+        self.forward = Forward(model, device=self.device, autocast=autocast, packed=packed, noise_alpha=alpha)
         self._most_rows = training.batch_size
         self._step = 0
         self._saved_at = time.monotonic()
@@ -120,7 +116,7 @@ class Trainer:
             DivergedError, OutOfMemoryError: as in `run`.
         """
         self.model.train()
-        with self._attention(), self._noise:
+        with self.forward:
             return self._take(self.feed.made_of(samples, self._step))[0]
 
     def back_to_good(self, error: DivergedError) -> int | None:
@@ -151,7 +147,7 @@ class Trainer:
         last = min(step for step in (*self.plan.evaluations, self.plan.steps) if step > self._step)
         workers = self.config.environment.number_of_workers
         self.model.train()
-        with self._attention(), self._noise:
+        with self.forward:
             for step in self.feed.steps(self._step, last, workers=workers, pin=self.device.type == "cuda"):
                 began = time.monotonic()
                 loss, norm = self._take(step)
@@ -190,19 +186,10 @@ class Trainer:
             if self._should_stop():
                 self.optimizer.zero_grad(set_to_none=True)
                 raise Cancelled
-            loss = self._loss(batch.to(self.device) if self.device.type != "cpu" else batch)
+            loss = self.forward.loss(batch.to(self.device) if self.device.type != "cpu" else batch)
             self._scaler.scale(loss).backward()
             losses.append(loss.detach())
         return torch.stack(losses).sum()
-
-    def _loss(self, batch: MicroBatch) -> torch.Tensor:
-        self._noise.set_lengths(batch.row_lengths)
-        kept = {"logits_to_keep": batch.keep} if self._keeps_logits else {}
-        with torch.autocast(self.device.type, dtype=self._autocast or torch.bfloat16, enabled=bool(self._autocast)):
-            logits = self.model(**batch.inputs, use_cache=False, **kept).logits
-        if not self._keeps_logits:
-            logits = logits[:, batch.keep]
-        return weighted_nats(logits, batch.targets, batch.weights)
 
     def _follow(self, loss: torch.Tensor) -> torch.Tensor:
         """Moves the weights along the gradient; gives its length before clipping.
@@ -246,9 +233,6 @@ class Trainer:
         answer = self._listen(EvaluationDue(self._step, self._progress.epoch(self._step), last))
         self._progress.away(self._step, time.monotonic() - began)
         return bool(answer)
-
-    def _attention(self) -> AbstractContextManager[Any]:
-        return attending_apart(self.model) if self.feed.layout.packed else nullcontext()
 
     def _is_time_to_save(self) -> bool:
         minutes = self.config.training.checkpoint_minutes

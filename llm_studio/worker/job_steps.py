@@ -120,6 +120,8 @@ def run_training(
         listen=listener,
         should_stop=reporter.should_stop,
     )
+    for words in trainer.forward.notes:
+        reporter.note(words)
     reporter.phase("Training")
     try:
         finished = trainer.run()
