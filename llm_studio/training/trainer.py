@@ -19,6 +19,7 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.dropout import draw_fewer
 from llm_studio.modeling.loading import is_out_of_memory
+from llm_studio.modeling.recomputing import recompute, recomputes
 from llm_studio.tokens.sample import Sample
 from llm_studio.training.batches import Layout
 from llm_studio.training.checkpoints import Checkpoints, State
@@ -38,7 +39,8 @@ class OutOfMemoryError(UserError):
         super().__init__(
             f"{device} ran out of memory on a single row of {tokens:,} tokens.",
             where="tokenizer.max_length",
-            fix="Turn gradient checkpointing on, lower the longest conversation, or load the backbone in int8 or int4.",
+            fix="Lower the longest conversation, or load the backbone in int8 or int4; gradient checkpointing did not "
+            "suffice.",
         )
 
 
@@ -136,6 +138,7 @@ class Trainer:
             UserError: the disk has no room for it.
         """
         progress = self._progress.as_dict() | {"most_rows": self._most_rows, "scale": self._scaler.state_dict()}
+        progress["recomputes"] = recomputes(self.model)
         weights = {name: weight.detach().cpu() for name, weight in self._trained.items()}
         self._checkpoints.save(State(self._step, weights, self.optimizer.state_dict(), progress))
         self._saved_at = time.monotonic()
@@ -210,19 +213,18 @@ class Trainer:
         return norm.detach()
 
     def _smaller(self, step: Step) -> Step:
-        """The same step in micro-batches of half as many rows."""
+        """The same step in micro-batches of half as many rows, in the end with activations computed twice."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         rows = [self.feed.samples[row] for row in self.plan.order.of(step.number)]
-        if self._most_rows == 1:
+        if self._most_rows > 1:
+            self._set_most_rows(max(1, self._most_rows // 2))
+            change = f"micro-batches hold {self._most_rows} rows. The rows of a step, and its result, stay the same"
+        elif recompute(self.model):
+            change = "gradient checkpointing is on, since one row alone is too large: slower, with the same result"
+        else:
             raise OutOfMemoryError(str(self.device), max(len(row.input_ids) for row in rows))
-        self._set_most_rows(max(1, self._most_rows // 2))
-        self._listen(
-            Note(
-                f"{self.device} ran out of memory in step {self._step + 1}: from here on micro-batches hold "
-                f"{self._most_rows} rows. The rows of a step, and its result, stay the same."
-            )
-        )
+        self._listen(Note(f"{self.device} ran out of memory in step {self._step + 1}: from here on {change}."))
         return self.feed.made_of(rows, step.number)
 
     def _evaluate(self, *, last: bool) -> bool:
@@ -256,6 +258,8 @@ class Trainer:
         self._scaler.load_state_dict(state.progress["scale"])
         self._step = state.step
         self._set_most_rows(int(state.progress["most_rows"]))
+        if state.progress.get("recomputes"):
+            recompute(self.model)
         self._progress.go_on_from(state.progress)
         self._listen(Note(f"Going on from step {state.step} of {self.plan.steps}."))
 
