@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from llm_studio.modeling.attention import attending_apart, choose_packed_attention, takes_logits_to_keep
+from llm_studio.modeling.kernels import CompiledLayers
 from llm_studio.training.batches import MicroBatch
 from llm_studio.training.losses import weighted_nats
 from llm_studio.training.noise import EmbeddingNoise
@@ -16,7 +17,8 @@ from llm_studio.training.output_head import find_head
 class Forward:
     """Within its context the model attends, and its embeddings get noise, as in training; outside as ever.
 
-    called: what is called for the forward, when it is not the model itself (wrapped for several devices).
+    compiles: lets torch compile the layers. called: what is called for the forward, when it is not the model itself
+    (wrapped for several devices).
     autocast: number type to compute in, None for the weights' own. notes: what was chosen, with the reasons.
     """
 
@@ -28,6 +30,7 @@ class Forward:
         autocast: torch.dtype | None,
         packed: bool,
         noise_alpha: float = 0.0,
+        compiles: bool = False,
         called: Any = None,
     ) -> None:
         self._model, self._called = model, model if called is None else called
@@ -42,11 +45,16 @@ class Forward:
             choice = choose_packed_attention(model, device, autocast or model.get_input_embeddings().weight.dtype)
             self._packed_by = choice.value
             self.notes.append(f"Attention of packed rows: {choice.reason}.")
+        self._compiled = CompiledLayers(model) if compiles else None
+        if self._compiled:
+            self.notes.append(f"{len(self._compiled)} layers are compiled in the first steps, which takes minutes.")
         self._entered = ExitStack()
 
     def __enter__(self) -> "Forward":
         self._entered.enter_context(self._attention())
         self._entered.enter_context(self._noise)
+        if self._compiled:
+            self._entered.enter_context(self._compiled.running())
         return self
 
     def __exit__(

@@ -18,6 +18,7 @@ import torch
 from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.dropout import draw_fewer
+from llm_studio.modeling.kernels import offer_compiling
 from llm_studio.modeling.loading import is_out_of_memory
 from llm_studio.modeling.recomputing import recompute, recomputes
 from llm_studio.tokens.sample import Sample
@@ -30,6 +31,9 @@ from llm_studio.training.forward import Forward
 from llm_studio.training.plan import make_plan
 from llm_studio.training.progress import Progress
 from llm_studio.training.schedules import make_optimizer, rate_factor
+
+OFFERED_AFTER = 20
+"""Steps from which the time of the rest is told, for a hint at compiling."""
 
 
 class OutOfMemoryError(UserError):
@@ -81,9 +85,17 @@ class Trainer:
         self._checkpoints = Checkpoints(folder)
         self._listen, self._should_stop = listen, should_stop
         alpha = config.augmentation.neftune_noise_alpha
-        self.forward = Forward(model, device=self.device, autocast=autocast, packed=packed, noise_alpha=alpha)
+        self.forward = Forward(
+            model,
+            device=self.device,
+            autocast=autocast,
+            packed=packed,
+            noise_alpha=alpha,
+            compiles=config.environment.compile_model,
+        )
         self._most_rows = training.batch_size
         self._step = 0
+        self._offered = False
         self._saved_at = time.monotonic()
         self._progress = Progress(config, self.plan, listen)
 
@@ -149,6 +161,7 @@ class Trainer:
         most_rows = self._most_rows
         last = min(step for step in (*self.plan.evaluations, self.plan.steps) if step > self._step)
         workers = self.config.environment.number_of_workers
+        first, started = self._step, time.monotonic()
         self.model.train()
         with self.forward:
             for step in self.feed.steps(self._step, last, workers=workers, pin=self.device.type == "cuda"):
@@ -156,6 +169,8 @@ class Trainer:
                 loss, norm = self._take(step)
                 self._step += 1
                 self._progress.add(self._step, loss, norm, self.optimizer.param_groups[0]["lr"], step.tokens, began)
+                if self._step == first + OFFERED_AFTER:
+                    self._offer_compiling((time.monotonic() - started) / OFFERED_AFTER)
                 if self._step < last and self._is_time_to_save():
                     self._progress.flush()
                     self.save()
@@ -235,6 +250,14 @@ class Trainer:
         answer = self._listen(EvaluationDue(self._step, self._progress.epoch(self._step), last))
         self._progress.away(self._step, time.monotonic() - began)
         return bool(answer)
+
+    def _offer_compiling(self, seconds_per_step: float) -> None:
+        if self._offered:
+            return
+        self._offered = True
+        seconds = seconds_per_step * (self.plan.steps - self._step)
+        if words := offer_compiling(self.device, seconds, compiles=self.config.environment.compile_model):
+            self._listen(Note(words))
 
     def _is_time_to_save(self) -> bool:
         minutes = self.config.training.checkpoint_minutes

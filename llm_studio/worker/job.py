@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from llm_studio.errors import Cancelled, UserError
+from llm_studio.modeling.allocator import let_segments_grow
 from llm_studio.modeling.threads import share_cores
 from llm_studio.store import Home, Store
 from llm_studio.store.processes import own_identity
@@ -52,6 +53,7 @@ def run(store: Store, experiment_id: str, terminated: threading.Event) -> int:
     store.experiments.set_running(record.id, *identity)
     reporter.phase("Loading the libraries")
     share_cores()
+    let_segments_grow()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # speaks of optional packages while it is imported
     try:
         from llm_studio.worker.job_steps import run_experiment

@@ -16,7 +16,7 @@ from llm_studio.data import open_dataset
 from llm_studio.data.dataset import Dataset, Part
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.evaluation.scoring import Question, make_questions
-from llm_studio.modeling import devices
+from llm_studio.modeling import devices, kernels
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
 from llm_studio.modeling.backbones import check_backbone
@@ -71,6 +71,8 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
         device=record.device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
     )
     reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
+    for words in kernels.prepare(model, config.training.kernels, torch.device(record.device)):
+        reporter.note(words)
     questions = questions_of(store, prepared, reporter)
     reporter.note(generated_words(config.prediction.max_generated_rows, len(questions)))
     evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter)
