@@ -5,6 +5,7 @@ output head would read; each chunk's gradient is computed with its loss, so that
 The head may be frozen, trained, or carry an adapter: it is called as the module that it is.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ class OutputHead:
         """As `weighted_nats` of the head's logits. hidden: [B, K, D]; targets, weights: [B, K]."""
         trained = [weight for weight in self.module.parameters() if weight.requires_grad]
         flat = (hidden.flatten(0, 1), targets.flatten(), weights.flatten())
-        nats: torch.Tensor = _InChunks.apply(self.module, self.most_tokens, *flat, *trained)
+        chunks = math.ceil(targets.numel() / self.most_tokens)
+        nats: torch.Tensor = _InChunks.apply(self.module, math.ceil(targets.numel() / chunks), *flat, *trained)
         return nats
 
 

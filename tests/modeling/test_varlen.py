@@ -186,7 +186,14 @@ def test_on_a_cpu_and_in_32_bits_rows_go_one_by_one_with_the_reason(backbone: Pa
 def test_a_model_gives_the_same_logits_and_gradients_by_the_kernel(
     backbone: Path, kernel: varlen.Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention, "_kernel", kernel)
+    called = []
+
+    def counts(*arguments: Any, **named: Any) -> torch.Tensor:
+        called.append(named)
+        made: torch.Tensor = kernel.function(*arguments, **named)
+        return made
+
+    monkeypatch.setattr(attention, "_kernel", varlen.Kernel(counts, kernel.takes_gqa))
     config = config_of(backbone, **{"training.lora_dropout": 0.0})
     _, samples = rows_of(config)
     model, found = model_of(config), []
@@ -197,6 +204,7 @@ def test_a_model_gives_the_same_logits_and_gradients_by_the_kernel(
             logits = model(**inputs, use_cache=False).logits
         logits.square().mean().backward()
         found.append((logits.detach(), torch.cat([w.grad.flatten() for w in model.parameters() if w.requires_grad])))
+    assert len(called) == model.config.num_hidden_layers
     assert torch.allclose(found[0][0], found[1][0], atol=1e-4)
     assert float((found[0][1] - found[1][1]).norm() / found[0][1].norm()) < 1e-4
 

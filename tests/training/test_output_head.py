@@ -71,7 +71,8 @@ def test_loss_and_gradient_are_those_of_all_logits_at_once(
     assert float(found) == pytest.approx(float(expected), abs=1e-5 if close == 1e-4 else 1e-2)
     assert float((ours - gradient).norm() / gradient.norm()) <= close
     learned = asked[-math.ceil(batch.targets.numel() / 5) :]
-    assert max(learned) == 5, "never more than five tokens' logits at once"
+    assert max(learned) <= 5, "never more than five tokens' logits at once"
+    assert max(learned) - min(learned) <= len(learned), "and about as many each time"
     assert sum(learned) == batch.targets.numel()
 
 
