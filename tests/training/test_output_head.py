@@ -1,6 +1,7 @@
 """The loss in chunks is the loss of all logits at once, for every kind of head; backbones that change it are found."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,37 @@ def test_the_model_is_left_as_it_was(backbone: Path) -> None:
     assert vars(module) == before
     assert model.training
     assert replace(head, limit_bytes=1).most_tokens == 1
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[None]:
+    """A group of one process, as torch wants it to wrap a model."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_model_wrapped_for_data_parallel_training_gets_the_same_gradient(
+    backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(config_of(backbone, **{"training.lora": False})).train()
+    _, samples = rows_of(config_of(backbone))
+    (batch,) = micro_batches(samples, Layout(True, 99, 0, "TokenAveragedCrossEntropy"))
+    _, expected = loss_and_gradient(model, batch, packed=True)
+    small(monkeypatch, model.get_input_embeddings().num_embeddings, 5)
+    wrapped = torch.nn.parallel.DistributedDataParallel(model)
+    forward = Forward(model, device=CPU, autocast=None, packed=True, called=wrapped)
+    for _ in range(2):  # the second forward fails when the first backward has not reached every weight
+        wrapped.zero_grad()
+        with forward:
+            (forward.loss(batch) * 3).backward()
+    found = torch.cat([weight.grad.flatten() for weight in model.parameters()])
+    assert float((found - expected).norm() / expected.norm()) <= 1e-4
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_model_in_parts_on_several_devices_keeps_all_logits(backbone: Path) -> None:
+    model = model_of(config_of(backbone, **{"training.lora": False}))
+    torch.distributed.fsdp.fully_shard(model, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (1,)))
+    assert find_head(model, CPU) == (None, "the output head is split over several devices")
