@@ -38,8 +38,7 @@ class Forward:
         self._noise = EmbeddingNoise(model, noise_alpha)
         self._keeps_logits = takes_logits_to_keep(model)
         self._head, why = find_head(model, device)
-        apart = "in chunks of tokens" if self._head else "with all logits at once"
-        self.notes = [f"The loss is computed {apart}: {why}."]
+        self.notes = [f"The loss is computed {'in chunks' if self._head else 'from all logits at once'}, {why}."]
         self._packed_by: str | None = None
         if packed:
             choice = choose_packed_attention(model, device, autocast or model.get_input_embeddings().weight.dtype)

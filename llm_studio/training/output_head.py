@@ -18,10 +18,15 @@ from llm_studio.training.losses import weighted_nats
 LOGIT_BYTES = 16
 """Memory for one logit while its loss and gradient are computed, at most: itself, in 32 bits, its log-softmax, and the
 gradients of the last two."""
-CPU_BYTES = LEAST_BYTES = 2**29
-FREE_SHARE = 1 / 16
-"""Logits may take this much memory at once: a fixed amount on a CPU, so that a resumed training computes the same, and
-a share of what is free on a GPU."""
+CPU_BYTES, CPU_TOKENS = 2**27, 128
+GPU_BYTES, GPU_SHARE = 2**29, 1 / 16
+"""Logits may take this much memory at once. On a CPU a fixed amount, so that a resumed training computes the same, but
+those of some tokens at least; on a GPU a share of what is free, and some at least.
+
+On a CPU chunks are faster too, since they stay nearer to the processor. Forward and backward, process time of one
+thread, medians of five in turns, all at once and in chunks of 2^27 bytes: 2,000 tokens, V 8,192, D 256: 0.29 and 0.23 s
+in float32, 0.12 and 0.07 in bfloat16; 1,200 tokens, V 50,000, D 512: 1.6 and 1.5 s, 0.89 and 0.54. Chunks of fewer
+than 128 tokens read the head's weights too often."""
 
 
 @dataclass(frozen=True)
@@ -125,20 +130,22 @@ def find_head(model: Any, device: torch.device) -> tuple[OutputHead | None, str]
     """
     head = model.get_output_embeddings()
     if head is None:
-        return None, "this backbone tells no output head"
+        return None, "since this backbone tells no output head"
     if any(hasattr(weight, "device_mesh") for weight in head.parameters()):
-        return None, "the output head is split over several devices"
-    found = OutputHead(head, int(model.get_input_embeddings().num_embeddings), limit_bytes(device))
-    if not _gives_out_untouched(model, head, found.vocabulary):
-        return None, "this backbone changes what its output head gives"
-    return found, f"beyond {found.most_tokens:,} tokens, whose logits take {found.limit_bytes / 1e9:.1f} GB"
+        return None, "since the output head is split over several devices"
+    vocabulary = int(model.get_input_embeddings().num_embeddings)
+    found = OutputHead(head, vocabulary, limit_bytes(device, vocabulary))
+    if not _gives_out_untouched(model, head, vocabulary):
+        return None, "since this backbone changes what its output head gives"
+    room = f"since their logits would take more than {found.limit_bytes / 1e9:.1f} GB"
+    return found, f"where a micro-batch learns more than {found.most_tokens:,} tokens, {room}"
 
 
-def limit_bytes(device: torch.device) -> int:
+def limit_bytes(device: torch.device, vocabulary: int) -> int:
     """Memory that logits may take at once."""
     if device.type != "cuda":
-        return CPU_BYTES
-    return max(LEAST_BYTES, int(torch.cuda.mem_get_info(device)[0] * FREE_SHARE))
+        return max(CPU_BYTES, CPU_TOKENS * LOGIT_BYTES * vocabulary)
+    return max(GPU_BYTES, int(torch.cuda.mem_get_info(device)[0] * GPU_SHARE))
 
 
 def _gives_out_untouched(model: Any, head: Any, vocabulary: int) -> bool:

@@ -38,6 +38,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(monkeypatch: pytest.MonkeyPatch, vocabulary: int, tokens: int) -> None:
     """Memory for the logits of so many tokens."""
     monkeypatch.setattr(output_head, "CPU_BYTES", LOGIT_BYTES * vocabulary * tokens)
+    monkeypatch.setattr(output_head, "CPU_TOKENS", 1)
 
 
 def loss_and_gradient(model: Any, batch: MicroBatch, *, packed: bool, autocast: Any = None) -> tuple[Any, Any]:
@@ -176,4 +177,4 @@ def test_a_model_wrapped_for_data_parallel_training_gets_the_same_gradient(
 def test_a_model_in_parts_on_several_devices_keeps_all_logits(backbone: Path) -> None:
     model = model_of(config_of(backbone, **{"training.lora": False}))
     torch.distributed.fsdp.fully_shard(model, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (1,)))
-    assert find_head(model, CPU) == (None, "the output head is split over several devices")
+    assert find_head(model, CPU) == (None, "since the output head is split over several devices")
