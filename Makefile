@@ -8,7 +8,7 @@ STAMP_BENCH := $(STAMP)-bench
 TORCH  := $(shell grep '^torch==' requirements.lock)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: studio setup setup-dev test check bench docs image clean
+.PHONY: studio setup setup-dev test check bench bench-gpu docs image clean
 
 studio: $(STAMP)  ## start the studio and print its address
 	@exec $(BIN)/llm-studio studio $(ARGS)
@@ -55,6 +55,9 @@ check: $(STAMP_DEV)  ## style, types, import contracts
 
 bench: $(STAMP_BENCH)  ## print the measured figures of the README
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-gpu:  ## compare training on a GPU, with the packages that PYTHON has; nothing is installed
+	@$(PYTHON) -m tests.benchmarks.gpu $(ARGS)
 
 docs: $(STAMP)  ## write the reference pages from the code
 	@$(BIN)/python -m llm_studio.config.reference docs/settings.md

@@ -9,7 +9,7 @@ from llm_studio.config.experiment import ExperimentConfig
 
 ROUGH_ROWS = 50
 QUANTISED = ("int8", "int4")
-WHOLE_OPTIMIZERS = ("AdamW8bit",)
+WHOLE_OPTIMIZERS = ("AdamW8bit", "PagedAdamW8bit", "Lion", "Adafactor", "Muon")
 """Optimisers that cannot work on a part of a weight, as a split model needs."""
 
 
@@ -151,6 +151,9 @@ def _devices(config: ExperimentConfig, device: str) -> Iterator[Finding]:
     if how == "fsdp" and dtype in QUANTISED:
         what = f"A backbone in {dtype} cannot be split over devices."
         yield Finding("error", path, what, f"{fix}, or bfloat16 as number type.")
+    if how == "fsdp" and config.training.lora and config.training.init_lora_weights != "default":
+        what = "An adapter that starts from the backbone's weights needs a whole model."
+        yield Finding("error", path, what, f"{fix}, or the default start of the adapter.")
     if how == "fsdp" and optimizer in WHOLE_OPTIMIZERS:
         yield Finding("error", path, f"{optimizer} cannot follow a split model.", f"{fix}, or AdamW as optimiser.")
     rows = config.training.batch_size * config.training.grad_accumulation

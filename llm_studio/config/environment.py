@@ -45,8 +45,9 @@ class Environment(Section):
     number_of_workers: Annotated[int, Field(ge=0, le=64), Knob(title="Loader processes", level="expert")] = 0
     """Processes that prepare batches. 0 prepares them in the trainer, which is enough for tokenised data."""
 
-    compile_model: Annotated[bool, Knob(title="Compile the model", level="expert", status="coming")] = False
-    """Compiles the backbone before training; pays off in long experiments only."""
+    compile_model: Annotated[bool, Knob(title="Compile the model", level="expert")] = False
+    """Lets torch compile the backbone's layers for training, in the first steps, which takes minutes: it pays off in
+    long experiments only. Needs a C++ compiler on this machine. Scoring and generating are not compiled."""
 
     distributed: Annotated[Literal["auto", "ddp", "fsdp"], Knob(title="Several devices", level="expert")] = "auto"
     """How one experiment uses several devices: a whole model on each (DDP), or the model split over all of them (FSDP).

@@ -171,6 +171,11 @@ class Training(Section):
     """The code that computes attention. "auto" takes what the backbone prefers; flash_attention_2 needs its package
     and a GPU."""
 
+    kernels: Annotated[Literal["auto", "never"], Knob(title="Fused kernels", level="expert")] = "auto"
+    """On a GPU, "auto" computes norms, rotary positions and feed-forward layers with the kernels of liger-kernel, where
+    that package is installed, knows the backbone, and a trial gives the same numbers. "never" leaves the backbone its
+    own code, as does a CPU."""
+
     evaluation_epochs: Annotated[
         float,
         Field(ge=0.01, le=1000),

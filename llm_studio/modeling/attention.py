@@ -1,7 +1,7 @@
 """Attention that keeps packed rows apart, for every backbone that asks transformers' AttentionInterface for attention.
 
 A packed batch is one row of T tokens with the bounds of its rows in `cu_seq_lens_q`. No mask of T x T is made: on a CPU
-each row is attended by itself.
+each row is attended by itself, on a GPU all of them in one call (see varlen).
 """
 
 import inspect
@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
+from llm_studio.modeling import varlen
 from llm_studio.modeling.devices import Choice
 from llm_studio.modeling.row_attention import RowAttention
 
-PACKED = "packed"
+PACKED, PACKED_AT_ONCE = "packed", "packed_at_once"
 UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 """Arguments with which some backbones change attention in ways that are not built here."""
 EXACT, ROUNDED = 1e-4, 3e-2
@@ -97,16 +98,83 @@ def computing_dtype(tensor: torch.Tensor) -> torch.dtype:
     return tensor.dtype
 
 
+_kernel = varlen.find_kernel()
+
+
+def attention_at_once(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int | None = None,
+    **others: Any,
+) -> tuple[torch.Tensor, None]:
+    """As `packed_attention`, by the kernel for all rows at once where it can; max_length_q: of the longest row."""
+    unknown = cu_seq_lens_q is None or query.shape[0] != 1 or any(others.get(name) is not None for name in UNSUPPORTED)
+    if _kernel is None or max_length_q is None or unknown or varlen.refused(query, value, dropout):
+        return packed_attention(
+            module, query, key, value, attention_mask, dropout, scaling, sliding_window, cu_seq_lens_q, **others
+        )
+    parts = [part.to(computing_dtype(query)) for part in (query, key, value)]
+    made = varlen.attend(
+        _kernel, *parts, bounds=cu_seq_lens_q, longest=max_length_q, scaling=scaling, window=sliding_window
+    )
+    return made, None
+
+
 AttentionInterface.register(PACKED, packed_attention)
+AttentionInterface.register(PACKED_AT_ONCE, attention_at_once)
+
+
+def choose_packed_attention(
+    model: Any, device: torch.device, dtype: torch.dtype, kernel: varlen.Kernel | None = _kernel
+) -> Choice:
+    """PACKED_AT_ONCE where torch's kernel runs on this device and agrees with one attention per row on heads like the
+    model's, tried once; else PACKED. dtype: what attention computes in."""
+    why = "this torch has no varlen_attn with windows" if kernel is None else varlen.refused_device(device, dtype)
+    if kernel is None or why:
+        return Choice(PACKED, f"one attention per row, since {why}")
+    shape = head_shape(model)
+    if shape is None:
+        return Choice(PACKED, "one attention per row, since this backbone's config does not tell its heads")
+    try:
+        apart = varlen.difference(kernel, packed_attention, **shape, device=device, dtype=dtype)
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        return Choice(PACKED, f"one attention per row, since torch's kernel failed: {str(error).splitlines()[0][:200]}")
+    if not apart <= varlen.CLOSE:
+        return Choice(PACKED, f"one attention per row, since torch's kernel differs from it by {apart:.1e}")
+    repeated = "" if kernel.takes_gqa else ", with keys and values repeated, as this torch needs it"
+    return Choice(PACKED_AT_ONCE, f"all rows in one call of torch's varlen_attn{repeated}; differs by {apart:.0e}")
+
+
+def head_shape(model: Any) -> dict[str, Any] | None:
+    """heads, key_heads, width and window (None: none) of a model's attention, from its config; None when not told."""
+    config = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config
+    heads = getattr(config, "num_attention_heads", None)
+    if not heads:
+        return None
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    window = getattr(config, "sliding_window", None)
+    return {
+        "heads": heads,
+        "key_heads": getattr(config, "num_key_value_heads", None) or heads,
+        "width": width,
+        "window": window if isinstance(window, int) and window > 0 else None,
+    }
 
 
 @contextmanager
-def attending_apart(model: Any) -> Iterator[None]:
+def attending_apart(model: Any, by: str = PACKED) -> Iterator[None]:
     """The model with packed attention; afterwards with its own again, as scoring and generating need it."""
     configs = [model.config, *{id(one): one for one in _inner_configs(model)}.values()]
     before = [config._attn_implementation for config in configs]
     for config in configs:
-        config._attn_implementation = PACKED
+        config._attn_implementation = by
     try:
         yield
     finally:

@@ -49,6 +49,7 @@ class MicroBatch:
 @dataclass(frozen=True)
 class Layout:
     """How rows become micro-batches. packed: one behind the other, else padded. most_rows: in a micro-batch.
+    even: packed ones are filled up to few different lengths, which a CPU needs.
 
     processes: that share the step; rank: this one's number among them.
     """
@@ -59,6 +60,7 @@ class Layout:
     loss: str
     processes: int = 1
     rank: int = 0
+    even: bool = True
 
 
 def micro_batches(samples: Sequence[Sample], layout: Layout) -> list[MicroBatch]:
@@ -76,7 +78,7 @@ def micro_batches(samples: Sequence[Sample], layout: Layout) -> list[MicroBatch]
             continue
         rows = [samples[place] for place in places] or [samples[shortest]]
         heavy = [weights[place] for place in places] or [0.0]
-        made.append(packed(rows, heavy) if layout.packed else padded(rows, heavy, layout.pad_id))
+        made.append(packed(rows, heavy, even=layout.even) if layout.packed else padded(rows, heavy, layout.pad_id))
     return made
 
 
@@ -96,14 +98,14 @@ def padded(samples: Sequence[Sample], weights: Sequence[float], pad_id: int) -> 
     return _made({"input_ids": ids, "attention_mask": mask}, labels, heavy, lengths, per_token)
 
 
-def packed(samples: Sequence[Sample], weights: Sequence[float]) -> MicroBatch:
+def packed(samples: Sequence[Sample], weights: Sequence[float], *, even: bool = True) -> MicroBatch:
     """Rows one behind the other; `cu_seq_lens_q` holds their bounds, int32 [rows + 1], where attention parts them.
 
-    Behind them stands a row of padding, so that batches have few different lengths: see `filled`.
+    even: behind them stands a row of padding, so that batches have few different lengths: see `filled`.
     """
     lengths = [len(sample.input_ids) for sample in samples]
     total = sum(lengths)
-    more = filled(total) - total
+    more = filled(total) - total if even else 0
     bounded = [*lengths, *([more] if more else [])]
     ids = torch.tensor([[token for sample in samples for token in sample.input_ids] + [0] * more])
     labels = torch.tensor(

@@ -10,7 +10,8 @@ class OutOfMemoryError(UserError):
         super().__init__(
             f"{device} ran out of memory on a single row of {tokens:,} tokens.",
             where="tokenizer.max_length",
-            fix="Turn gradient checkpointing on, lower the longest conversation, or load the backbone in int8 or int4.",
+            fix="Lower the longest conversation, or load the backbone in int8 or int4; gradient checkpointing did not "
+            "suffice.",
         )
 
 

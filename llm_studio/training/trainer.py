@@ -8,7 +8,6 @@ in each step, and whole and sharded models are trained by torch itself on any de
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,26 +17,27 @@ import torch
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled, UserError
-from llm_studio.modeling.attention import attending_apart, takes_logits_to_keep
 from llm_studio.modeling.dropout import draw_fewer
+from llm_studio.modeling.kernels import offer_compiling
 from llm_studio.modeling.loading import is_out_of_memory
-from llm_studio.modeling.lora_forward import fast_lora
+from llm_studio.modeling.recomputing import recompute, recomputes
 from llm_studio.tokens.sample import Sample
 from llm_studio.training.augmentation import Augmentation
-from llm_studio.training.batches import Layout, MicroBatch
+from llm_studio.training.batches import Layout
 from llm_studio.training.checkpoints import Checkpoints, State
-from llm_studio.training.divergence import DivergedError, no_number
+from llm_studio.training.divergence import DivergedError
 from llm_studio.training.events import CheckpointSaved, EvaluationDue, Event, Listener, Note
 from llm_studio.training.feed import Feed, Step
-from llm_studio.training.losses import weighted_nats
+from llm_studio.training.forward import Forward
 from llm_studio.training.memory import OutOfMemoryError, SharedOutOfMemoryError
-from llm_studio.training.noise import EmbeddingNoise
-from llm_studio.training.optimizers import make_optimizer
 from llm_studio.training.plan import make_plan
 from llm_studio.training.processes import ALONE, Processes
 from llm_studio.training.progress import Progress
-from llm_studio.training.schedules import rate_factor
-from llm_studio.training.sharing import adding_up, copy_into, own_part, parted_state, whole, whole_on_cpu, wrapped
+from llm_studio.training.sharing import adding_up, copy_into, own_part, whole_on_cpu, wrapped
+from llm_studio.training.updates import Updates
+
+OFFERED_AFTER = 20
+"""Steps from which the time of the rest is told, for a hint at compiling."""
 
 
 class Trainer:
@@ -71,26 +71,31 @@ class Trainer:
         self._most_rows = min(training.batch_size, most_rows or training.batch_size)
         if self.device.type == "cpu":
             draw_fewer(model)
-        layout = Layout(packed, self._most_rows, pad_id, training.loss_function, processes.size, processes.rank)
+        layout = Layout(
+            packed, self._most_rows, pad_id, training.loss_function, processes.size, processes.rank,
+            even=self.device.type == "cpu",
+        )  # fmt: skip
         self.feed = Feed(samples, self.plan.order, layout, augment)
         self._called = wrapped(model, processes)
-        self.optimizer = make_optimizer(model, training)
-        self._peaks = [float(group["lr"]) for group in self.optimizer.param_groups]
-        self._factor = rate_factor(
-            training.schedule,
-            steps=self.plan.steps,
-            warmup_steps=round(training.warmup_epochs * self.plan.steps_per_epoch),
-            floor=training.min_learning_rate_ratio,
-        )
         self._trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-        self._autocast = autocast
-        self._scaler = torch.amp.GradScaler(device=self.device.type, enabled=autocast is torch.float16)
+        self._updates = Updates(
+            model, self._trained.values(), training, self.plan, self.device.type, scales=autocast is torch.float16
+        )
+        self.optimizer = self._updates.optimizer
         self._checkpoints = Checkpoints(folder)
         self._listen: Listener = listen if processes.first else lambda event: _evaluates(listen, event)
         self._should_stop = should_stop
-        self._noise = EmbeddingNoise(model, config.augmentation.neftune_noise_alpha)
-        self._keeps_logits = takes_logits_to_keep(model)
+        self.forward = Forward(
+            model,
+            device=self.device,
+            autocast=autocast,
+            packed=packed,
+            noise_alpha=config.augmentation.neftune_noise_alpha,
+            compiles=config.environment.compile_model,
+            called=self._called,
+        )
         self._step = 0
+        self._offered = False
         self._saved_at = time.monotonic()
         self._progress = Progress(config, self.plan, self._listen)
 
@@ -126,7 +131,7 @@ class Trainer:
             DivergedError, OutOfMemoryError: as in `run`.
         """
         self.model.train()
-        with self._attention(), fast_lora(self.model), self._noise:
+        with self.forward:
             return self._take(self.feed.made_of(samples, self._step), samples)[0]
 
     def back_to_good(self, error: DivergedError) -> int | None:
@@ -146,7 +151,8 @@ class Trainer:
         Raises:
             UserError: the disk has no room for it.
         """
-        progress = self._progress.as_dict() | {"most_rows": self._most_rows, "scale": self._scaler.state_dict()}
+        progress = self._progress.as_dict() | {"most_rows": self._most_rows, "scale": self._updates.scale()}
+        progress["recomputes"] = recomputes(self.model)
         writes = self._processes.first
         weights = whole_on_cpu(self._trained, keep=writes)
         optimizer = whole_on_cpu(self.optimizer.state_dict(), keep=writes)
@@ -160,13 +166,16 @@ class Trainer:
         most_rows = self._most_rows
         last = min(step for step in (*self.plan.evaluations, self.plan.steps) if step > self._step)
         workers = self.config.environment.number_of_workers
+        first, started = self._step, time.monotonic()
         self.model.train()
-        with self._attention(), fast_lora(self.model), self._noise:
+        with self.forward:
             for step in self.feed.steps(self._step, last, workers=workers, pin=self.device.type == "cuda"):
                 began = time.monotonic()
                 loss, norm = self._take(step)
                 self._step += 1
-                self._progress.add(self._step, loss, norm, self.optimizer.param_groups[0]["lr"], step.tokens, began)
+                self._progress.add(self._step, loss, norm, self._updates.rate, step.tokens, began)
+                if self._step == first + OFFERED_AFTER:
+                    self._offer_compiling((time.monotonic() - started) / OFFERED_AFTER)
                 reads, saves = self._processes.agreed(self._progress.is_due, self._is_time_to_save())
                 saves = saves and self._step < last
                 if reads or saves:
@@ -182,8 +191,7 @@ class Trainer:
         When the device's memory runs out, the step is taken again in smaller micro-batches: it has changed nothing yet,
         and its random numbers are a function of its number.
         """
-        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
-            group["lr"] = peak * self._factor(self._step)
+        self._updates.prepare(self._step)
         while True:
             try:
                 loss = self._gradient(step)
@@ -194,9 +202,9 @@ class Trainer:
                 if self._processes.size > 1:
                     share = math.ceil(len(self.plan.order.of(step.number)) / self._processes.size)
                     raise SharedOutOfMemoryError(str(self.device), min(self._most_rows, share)) from error
-                self.optimizer.zero_grad(set_to_none=True)
+                self._updates.forget()
             step = self._smaller(step, samples)
-        return loss, self._follow(loss)
+        return loss, self._updates.follow(loss, self._step)
 
     def _gradient(self, step: Step) -> torch.Tensor:
         """Adds up the gradient of the step; gives its loss, both over all processes."""
@@ -204,55 +212,27 @@ class Trainer:
         losses = []
         for number, batch in enumerate(step.batches, 1):
             if self._processes.agreed(self._should_stop())[0]:
-                self.optimizer.zero_grad(set_to_none=True)
+                self._updates.forget()
                 raise Cancelled
             with adding_up(self._called, last=number == len(step.batches)):
-                loss = self._loss(batch.to(self.device) if self.device.type != "cpu" else batch)
-                self._scaler.scale(loss * self._processes.size).backward()
+                loss = self.forward.loss(batch.to(self.device) if self.device.type != "cpu" else batch)
+                self._updates.add(loss * self._processes.size)
             losses.append(loss.detach())
         return self._processes.summed(torch.stack(losses).sum())
 
-    def _loss(self, batch: MicroBatch) -> torch.Tensor:
-        self._noise.set_lengths(batch.row_lengths)
-        kept = {"logits_to_keep": batch.keep} if self._keeps_logits else {}
-        with torch.autocast(self.device.type, dtype=self._autocast or torch.bfloat16, enabled=bool(self._autocast)):
-            logits = self._called(**batch.inputs, use_cache=False, **kept).logits
-        if not self._keeps_logits:
-            logits = logits[:, batch.keep]
-        return weighted_nats(logits, batch.targets, batch.weights)
-
-    def _follow(self, loss: torch.Tensor) -> torch.Tensor:
-        """Moves the weights along the gradient; gives its length before clipping.
-
-        Raises:
-            DivergedError: on a CPU, where looking costs nothing, before the weights follow what is no number.
-        """
-        self._scaler.unscale_(self.optimizer)
-        clip = self.config.training.gradient_clip or math.inf
-        norm = whole(torch.nn.utils.clip_grad_norm_(self._trained.values(), clip))
-        if self.device.type == "cpu":
-            for what, value in (("loss", loss), ("gradient", norm)):
-                if not math.isfinite(value):
-                    raise no_number(what, self._step)
-        self._scaler.step(self.optimizer)
-        self._scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        return norm.detach()
-
     def _smaller(self, step: Step, samples: Sequence[Sample] | None) -> Step:
-        """The same step in micro-batches of half as many rows."""
+        """The same step in micro-batches of half as many rows, in the end with activations computed twice."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         rows = samples or self.feed.rows_of(step.number)
-        if self._most_rows == 1:
+        if self._most_rows > 1:
+            self._set_most_rows(max(1, self._most_rows // 2))
+            change = f"micro-batches hold {self._most_rows} rows. The rows of a step, and its result, stay the same"
+        elif recompute(self.model):
+            change = "gradient checkpointing is on, since one row alone is too large: slower, with the same result"
+        else:
             raise OutOfMemoryError(str(self.device), max(len(row.input_ids) for row in rows))
-        self._set_most_rows(max(1, self._most_rows // 2))
-        self._listen(
-            Note(
-                f"{self.device} ran out of memory in step {self._step + 1}: from here on micro-batches hold "
-                f"{self._most_rows} rows. The rows of a step, and its result, stay the same."
-            )
-        )
+        self._listen(Note(f"{self.device} ran out of memory in step {self._step + 1}: from here on {change}."))
         return self.feed.made_of(rows, step.number)
 
     def _evaluate(self, *, last: bool) -> bool:
@@ -264,8 +244,13 @@ class Trainer:
         self._progress.away(self._step, time.monotonic() - began)
         return self._processes.agreed(bool(answer))[0]
 
-    def _attention(self) -> AbstractContextManager[Any]:
-        return attending_apart(self.model) if self.feed.layout.packed else nullcontext()
+    def _offer_compiling(self, seconds_per_step: float) -> None:
+        if self._offered:
+            return
+        self._offered = True
+        seconds = seconds_per_step * (self.plan.steps - self._step)
+        if words := offer_compiling(self.device, seconds, compiles=self.config.environment.compile_model):
+            self._listen(Note(words))
 
     def _is_time_to_save(self) -> bool:
         minutes = self.config.training.checkpoint_minutes
@@ -285,10 +270,11 @@ class Trainer:
                 fix="Restart the experiment from the beginning, or set its LoRA settings back.",
             )
         self._set_weights(state)
-        self.optimizer.load_state_dict(parted_state(state.optimizer, self.optimizer))
-        self._scaler.load_state_dict(state.progress["scale"])
+        self._updates.go_on_from(state.optimizer, state.progress["scale"])
         self._step = state.step
         self._set_most_rows(min(self._most_rows, int(state.progress["most_rows"])))
+        if state.progress.get("recomputes"):
+            recompute(self.model)
         self._progress.go_on_from(state.progress)
         self._listen(Note(f"Going on from step {state.step} of {self.plan.steps}."))
 

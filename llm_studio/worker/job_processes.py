@@ -52,7 +52,9 @@ def choose_kind(config: ExperimentConfig, parameters: int, processes: Processes)
         return Choice("alone", "one process")
     free = processes.free_bytes()
     dtype, optimizer = config.architecture.backbone_dtype, config.training.optimizer
-    hinders = dtype if dtype in QUANTISED else optimizer if optimizer in WHOLE_OPTIMIZERS else ""
+    hinders: str = dtype if dtype in QUANTISED else optimizer if optimizer in WHOLE_OPTIMIZERS else ""
+    if config.training.lora and config.training.init_lora_weights != "default":
+        hinders = hinders or f"an adapter that starts by {config.training.init_lora_weights}"
     if wanted == "fsdp" and hinders:
         raise UserError(f"{hinders} needs a whole model.", where="environment.distributed", fix="Choose auto or ddp.")
     if wanted != "auto":

@@ -13,10 +13,11 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.config.facts import BackboneFacts
 from llm_studio.config.memory import needs
 from llm_studio.errors import UserError
-from llm_studio.modeling import devices
+from llm_studio.modeling import devices, kernels
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
 from llm_studio.modeling.backbones import check_backbone
+from llm_studio.modeling.devices import Choice
 from llm_studio.modeling.download import fetch, is_here, use_token
 from llm_studio.modeling.loading import QUANTISED, experiment_config, quiet
 from llm_studio.modeling.origin import Origin, weights_fingerprint
@@ -24,6 +25,7 @@ from llm_studio.store import ExperimentRecord, Store
 from llm_studio.store.rounds import read_rounds
 from llm_studio.training.divergence import DivergedError
 from llm_studio.training.plan import make_plan
+from llm_studio.training.processes import Processes
 from llm_studio.training.sharing import wrapped
 from llm_studio.training.trainer import Trainer
 from llm_studio.worker.job_evaluation import Evaluations
@@ -48,6 +50,7 @@ from llm_studio.worker.job_rows import (
 )
 from llm_studio.worker.job_start import (
     Begun,
+    Start,
     check_weights,
     config_of_round,
     find_start,
@@ -91,23 +94,11 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     resumed = processes.agreed(resume.is_dir())[0]
     start = find_start(store, record, folder, rounds, going_on=bool(rounds) or resumed)
     fingerprint = check_weights(start, config, reporter)
-    reporter.phase("Loading the backbone")
-    kind = choose_kind(config, facts.parameters, processes)
-    if processes.size > 1:
-        processes = processes.sharing("fsdp" if kind.value == "fsdp" else "ddp")
-        reporter.note(sharing_words(processes, kind))
-    split = processes.kind == "fsdp"
-    loaded_as, loaded_on = (as_split(config, record.device), "cpu") if split else (config, record.device)
-    needed = needs(config, facts, mean_tokens=prepared.mean_tokens)
-    model, dtype = load_to_train(start, loaded_as, loaded_on, needed)
+    processes, model, dtype, autocast = load_backbone(config, facts, start, prepared, processes, reporter)
     if processes.first:
         write_begun(folder, Begun(dtype.value, fingerprint))
-    check_vocabulary(model, prepared.samples, config.llm_backbone)
     reporter.note(f"Backbone {record.backbone} in {dtype.value}: {dtype.reason}.")
-    autocast, why = devices.choose_autocast(
-        device=record.device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
-    )
-    reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
+    split = processes.kind == "fsdp"
     with processes.one_first():
         questions = questions_of(store, prepared, reporter)
     reporter.note(generated_words(config.prediction.max_generated_rows, len(questions)))
@@ -135,6 +126,37 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     return finished
 
 
+def load_backbone(
+    config: ExperimentConfig,
+    facts: BackboneFacts,
+    start: Start,
+    prepared: Prepared,
+    processes: Processes,
+    reporter: Reporter,
+) -> tuple[Processes, Any, Choice, torch.dtype | None]:
+    """How the processes share the model, the model, its number type, and what it is computed in (None: as it is held).
+
+    Raises:
+        UserError: it cannot be loaded, or does not fit the tokenizer.
+    """
+    reporter.phase("Loading the backbone")
+    kind = choose_kind(config, facts.parameters, processes)
+    if processes.size > 1:
+        processes = processes.sharing("fsdp" if kind.value == "fsdp" else "ddp")
+        reporter.note(sharing_words(processes, kind))
+    device, split = processes.device, processes.kind == "fsdp"
+    loaded_as, loaded_on = (as_split(config, device), "cpu") if split else (config, device)
+    model, dtype = load_to_train(start, loaded_as, loaded_on, needs(config, facts, mean_tokens=prepared.mean_tokens))
+    check_vocabulary(model, prepared.samples, config.llm_backbone)
+    autocast, why = devices.choose_autocast(
+        device=device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
+    )
+    reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
+    for words in kernels.prepare(model, config.training.kernels, torch.device(device)):
+        reporter.note(words)
+    return processes, model, dtype, autocast
+
+
 def run_training(
     store: Store,
     prepared: Prepared,
@@ -146,8 +168,7 @@ def run_training(
     reporter: Reporter,
     origin: Origin,
 ) -> bool:
-    """Tell what it will take, then train with evaluations; False when it was stopped. origin: where it begins: at step
-    0, or at more epochs."""
+    """Tell what it will take, then train; False when it was stopped. origin: step 0, or where more epochs begin."""
     folder = store.home.experiment(record.id)
     rounds = read_rounds(folder)
     config = config_of_round(prepared.config, rounds)
@@ -165,10 +186,7 @@ def run_training(
             config, model, prepared.template, prepared.samples, evaluations.questions, record.device, autocast,
             packing.value == PACKED, evaluations.base_scores,
         )  # fmt: skip
-        ready = process_seconds() - evaluations.seconds_before
-        forecast_for(
-            store, subject, facts, folder, reporter, fingerprint=prepared.dataset.fingerprint, start_seconds=ready
-        )
+        tell_forecast(store, subject, facts, folder, evaluations, prepared, reporter)
     trainer = Trainer(
         model,
         prepared.samples,
@@ -184,6 +202,8 @@ def run_training(
         listen=listening_from(rounds, listener),
         should_stop=reporter.should_stop,
     )
+    for words in trainer.forward.notes:
+        reporter.note(words)
     reporter.phase("Training")
     if rounds:
         reporter.note(round_words(config, rounds))
@@ -197,6 +217,20 @@ def run_training(
     if not finished:
         listener.save("last", reason="stopped")
     return finished
+
+
+def tell_forecast(
+    store: Store,
+    subject: Subject,
+    facts: BackboneFacts,
+    folder: Path,
+    evaluations: Evaluations,
+    prepared: Prepared,
+    reporter: Reporter,
+) -> None:
+    """What the experiment will take, from a check of the last hour or measured now."""
+    ready = process_seconds() - evaluations.seconds_before
+    forecast_for(store, subject, facts, folder, reporter, fingerprint=prepared.dataset.fingerprint, start_seconds=ready)
 
 
 def with_seed(config: ExperimentConfig, folder: Path) -> ExperimentConfig:

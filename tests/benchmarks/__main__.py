@@ -14,6 +14,7 @@ import psutil
 from tests.benchmarks import (
     browsing,
     chart_writing,
+    evaluation,
     forecast,
     health,
     near_duplicates,
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "near_duplicates": near_duplicates.run,
     "health": health.run,
     "training": training.run,
+    "evaluation": evaluation.run,
     "start_to_step": start_to_step.run,
     "chart_writing": chart_writing.run,
     "forecast": forecast.run,

@@ -18,13 +18,13 @@ def test_says_everything_that_is_wrong_at_once() -> None:
             "training.lora_r": 0,
             "training.lorar": 8,
             "training.optimizer": "adamw8",
-            "environment.compile_model": True,
+            "logging.logger": "W&B",
             "problem_type": "casual_lm",
             "prediction.top_p": "much",
         }
     )
     assert set(found) == {
-        "training.lora_r", "training.lorar", "training.optimizer", "environment.compile_model", "problem_type",
+        "training.lora_r", "training.lorar", "training.optimizer", "logging.logger", "problem_type",
         "prediction.top_p",
     }  # fmt: skip
     assert "is 0, but takes at least 1 and at most 1024" in found["training.lora_r"]

@@ -37,7 +37,7 @@ def test_named_layers_get_their_own_rate_and_the_same_schedule(backbone: Path, t
     trainer = trainer_of(config, tmp_path, model=model)
     trainer.run()
     assert [group["lr"] / peak for group, peak in zip(trainer.optimizer.param_groups, (5e-3, 1e-4), strict=True)] == [
-        pytest.approx(trainer._factor(trainer.plan.steps - 1))
+        pytest.approx(trainer._updates._factor(trainer.plan.steps - 1))
     ] * 2
 
 

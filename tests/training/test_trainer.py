@@ -9,6 +9,7 @@ import torch
 from llm_studio.config import make_config
 from llm_studio.errors import UserError
 from llm_studio.modeling.loading import quiet
+from llm_studio.modeling.recomputing import recomputes
 from llm_studio.training.divergence import FIRST, LAST, DivergedError, Watch
 from llm_studio.training.events import EvaluationDue, Event, Note
 from llm_studio.training.memory import OutOfMemoryError
@@ -192,7 +193,30 @@ def test_a_single_step_that_runs_out_of_memory_is_taken_again_on_the_same_rows(b
     model.get_base_model().register_forward_pre_hook(full, with_kwargs=True)
     trainer = trainer_of(config, tmp_path, model=model)
     assert float(trainer.step_on(rows)) == pytest.approx(expected, abs=1e-5)
-    assert (tried, trainer.feed.layout.most_rows) == ([4, 2, 2], 2)
+    assert (tried[-3:], trainer.feed.layout.most_rows) == ([4, 2, 2], 2)
+
+
+def test_a_row_that_alone_is_too_large_turns_gradient_checkpointing_on(backbone: Path, tmp_path: Path) -> None:
+    settings = {"training.lora_dropout": 0.1, "training.batch_size": 1, "training.grad_accumulation": 2}
+    expected = [step.loss for step in run(config_of(backbone, **settings), tmp_path / "a")[0]]
+    model = model_of(config_of(backbone, **settings))
+    notes: list[str] = []
+
+    def full(module: Any, arguments: Any) -> None:
+        if module.training and not recomputes(module):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    model.get_base_model().register_forward_pre_hook(full)
+    told = {"listener": lambda event: notes.append(event.text) if isinstance(event, Note) else None}
+    steps, _, _ = run(config_of(backbone, **settings), tmp_path / "b", model=model, stop_after=3, **told)
+    assert [step.loss for step in steps] == pytest.approx(expected[: len(steps)], abs=1e-5)
+    assert len(notes) == 1
+    assert "gradient checkpointing is on" in notes[0]
+    again = model_of(config_of(backbone, **settings))
+    rest, _, finished = run(config_of(backbone, **settings), tmp_path / "b", model=again, **told)
+    assert finished
+    assert recomputes(again), "a resumed training goes on the same way"
+    assert [step.loss for step in rest] == pytest.approx(expected[len(steps) :], abs=1e-5)
 
 
 def test_the_model_is_scored_as_it_will_be_loaded_again(backbone: Path, tmp_path: Path) -> None:
