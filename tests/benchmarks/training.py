@@ -19,7 +19,7 @@ TURNS = 3
 FINALISTS = 2
 """Settings of the grid that go on after the first turn; the ratio is that to the better one."""
 STEP_ROWS = 16
-WARM_UP_STEPS = 2
+WARM_UP_STEPS = 1
 HELD_OUT = 16
 MAX_LENGTH = 1024
 BAR_DEFAULTS, BAR_GRID = 3.0, 1.2
@@ -41,7 +41,7 @@ class Match:
 MATCHES = (
     Match("starter", "gsm8k", 6, 4e-3),
     Match("starter", "alpaca", 6, 4e-3),
-    Match("90m", "alpaca", 2, 1e-3),
+    Match("90m", "gsm8k", 2, 1e-3),
 )
 
 
