@@ -21,9 +21,10 @@ class Architecture(Section):
     slower."""
 
     intermediate_dropout: Annotated[
-        float, Field(ge=0, le=0.5), Knob(title="Backbone dropout", level="expert", step=0.05, status="coming")
+        float, Field(ge=0, le=0.5), Knob(title="Backbone dropout", level="expert", step=0.05)
     ] = 0.0
-    """Dropout inside the backbone, for architectures that have it."""
+    """Dropout inside the backbone while training, in all places where its architecture has one; the log says so when it
+    has none."""
 
     pretrained_weights: Annotated[str, Knob(title="Further weights", level="expert", status="coming")] = ""
     """A file of weights that is loaded on top of the backbone."""

@@ -28,10 +28,9 @@ class Environment(Section):
             group="Precision",
             level="expert",
             visible_when=when(mixed_precision=True),
-            coming_choices=("float16",),
         ),
     ] = "bfloat16"
-    """bfloat16 is the safer one; a GPU that lacks it computes in float16 by itself."""
+    """bfloat16 is the safer one; a GPU that lacks it computes in float16 by itself, and a CPU never does."""
 
     trust_remote_code: Annotated[
         bool, Knob(title="Run code from the model's repository", group="Backbone", level="expert")

@@ -89,7 +89,6 @@ class Prediction(Section):
     ] = "general"
     """The prompt for the judge."""
 
-    num_history: Annotated[
-        int, Field(ge=1, le=50), Knob(title="Turns in the chat prompt", level="expert", status="coming")
-    ] = 8
-    """How many turns of a chat go into the prompt. The chat sends all of them until then."""
+    num_history: Annotated[int, Field(ge=1, le=50), Knob(title="Turns in the chat prompt", level="expert")] = 8
+    """How many turns of a chat go into the prompt, the newest ones; the system message always does. It can be changed
+    in the chat."""

@@ -40,5 +40,5 @@ class Tokenizer(Section):
     """Rows of a step that are longer than this quantile of their lengths are cut to it. 1 and 0 cut nothing, and cost
     nothing either: rows are packed, or padded to the longest beside them only."""
 
-    tokenizer_kwargs: Annotated[str, Knob(title="Tokenizer arguments", level="expert", status="coming")] = "{}"
-    """Further arguments for the tokenizer, as JSON."""
+    tokenizer_kwargs: Annotated[str, Knob(title="Tokenizer arguments", level="expert")] = "{}"
+    """Further arguments with which the backbone's tokenizer is loaded, as a JSON object: {"add_prefix_space": true}."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from llm_studio.config.environment import Environment
 from llm_studio.config.memory import ORDER, USABLE, Fit, Needs, fitting, kind_of
 from llm_studio.errors import UserError
 
@@ -119,16 +120,18 @@ def file_cache_bytes(folder: Path) -> float:
     return 0.0
 
 
-def choose_autocast(*, device: str, mixed_precision: bool, dtype: str) -> tuple[torch.dtype | None, str]:
-    """The 16-bit type for computing, None for none, with the reason."""
-    if not mixed_precision:
+def choose_autocast(*, device: str, environment: Environment, dtype: str) -> tuple[torch.dtype | None, str]:
+    """The 16-bit type for computing, None for none, with the reason. dtype: in which the backbone is held."""
+    if not environment.mixed_precision:
         return None, "mixed precision is off"
     if device == "cpu":
         if cpu_computes_bfloat16():
             return torch.bfloat16, "this processor computes bfloat16 in hardware"
         return None, "this processor has no bfloat16 arithmetic"
-    if dtype == "float16" or not torch.cuda.is_bf16_supported():
-        return torch.float16, "as set" if dtype == "float16" else f"{device} has no bfloat16 arithmetic"
+    if "float16" in (dtype, environment.mixed_precision_dtype):
+        return torch.float16, "as set"
+    if not torch.cuda.is_bf16_supported():
+        return torch.float16, f"{device} has no bfloat16 arithmetic"
     return torch.bfloat16, f"{device} computes bfloat16"
 
 

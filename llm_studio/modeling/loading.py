@@ -1,5 +1,6 @@
 """Loads tokenizers, backbones and tuned models, in 32, 16, 8 or 4 bits, on a GPU or a CPU."""
 
+import json
 import logging
 import os
 import warnings
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from llm_studio import starter
 from llm_studio.config import ExperimentConfig, from_yaml
 from llm_studio.config.memory import Needs
 from llm_studio.errors import UserError
+from llm_studio.modeling.backbone_dropout import set_dropout
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.devices import DTYPES, Choice, choose_dtype
 from llm_studio.modeling.download import is_here
@@ -93,9 +95,29 @@ def load_tokenizer(config: ExperimentConfig, folder: Path | None = None) -> Any:
     try:
         if folder is not None:
             return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=config.environment.trust_remote_code)
-        return AutoTokenizer.from_pretrained(path_of(name), **hub_arguments(config, name))
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        more = tokenizer_arguments(config.tokenizer.tokenizer_kwargs)
+        return AutoTokenizer.from_pretrained(path_of(name), **(hub_arguments(config, name) | more))
+    except (OSError, ValueError, KeyError, ImportError, TypeError) as error:
         raise _cannot_load("tokenizer", name, error) from error
+
+
+def tokenizer_arguments(text: str) -> dict[str, Any]:
+    """Further arguments of a tokenizer, from JSON.
+
+    Raises:
+        UserError: the text is no JSON object.
+    """
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    raise UserError(
+        f"The tokenizer arguments are no JSON object: {text[:80]}",
+        where="tokenizer.tokenizer_kwargs",
+        fix='Write names and values in braces, such as {"add_prefix_space": true}.',
+    )
 
 
 def load_model(
@@ -125,7 +147,11 @@ def load_model(
         arguments["dtype"] = computing_dtype(device)
     else:
         arguments["dtype"] = DTYPES[dtype.value]
+    share = config.architecture.intermediate_dropout if trains else 0.0
     try:
+        if share:
+            arguments["config"] = AutoConfig.from_pretrained(path_of(name), **hub_arguments(config, name))
+            set_dropout(arguments["config"], share)
         model = AutoModelForCausalLM.from_pretrained(path_of(name), **arguments)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):

@@ -16,6 +16,7 @@ from llm_studio.errors import UserError
 from llm_studio.modeling import devices, kernels
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
+from llm_studio.modeling.backbone_dropout import dropouts_of
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.devices import Choice
 from llm_studio.modeling.download import fetch, is_here, use_token
@@ -148,10 +149,10 @@ def load_backbone(
     loaded_as, loaded_on = (as_split(config, device), "cpu") if split else (config, device)
     model, dtype = load_to_train(start, loaded_as, loaded_on, needs(config, facts, mean_tokens=prepared.mean_tokens))
     check_vocabulary(model, prepared.samples, config.llm_backbone)
-    autocast, why = devices.choose_autocast(
-        device=device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
-    )
+    autocast, why = devices.choose_autocast(device=device, environment=config.environment, dtype=dtype.value)
     reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
+    if config.architecture.intermediate_dropout and not dropouts_of(model.config):
+        reporter.note("Backbone dropout has no effect: this backbone's architecture has none.")
     for words in kernels.prepare(model, config.training.kernels, torch.device(device)):
         reporter.note(words)
     return processes, model, dtype, autocast

@@ -44,9 +44,7 @@ def prepare_subject(
     needed = needs(config, facts, mean_tokens=prepared.mean_tokens)
     model, dtype = load_model(config, device=device, needed=needed, trains=True)
     check_vocabulary(model, prepared.samples, config.llm_backbone)
-    autocast, _ = devices.choose_autocast(
-        device=device, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
-    )
+    autocast, _ = devices.choose_autocast(device=device, environment=config.environment, dtype=dtype.value)
     base_scores = base_scores_key(
         config, prepared.template, questions, device=device, dtype=dtype.value,
         fingerprint=prepared.dataset.fingerprint, commit=str(getattr(model.config, "_commit_hash", "")),

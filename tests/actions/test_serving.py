@@ -130,7 +130,7 @@ def test_the_prompt_holds_system_the_last_turns_and_the_answers_of_its_own_varia
     settings = replace(SETTINGS, system="Be brief.", turns=8)
 
     def said(turns: int, variant: str) -> str:
-        found = prompt_messages(messages, replace(settings, turns=turns), variant)  # type: ignore[arg-type]
+        found = prompt_messages(messages, replace(settings, turns=turns), variant)
         return " ".join(message["content"] for message in found)
 
     assert said(8, "content") == "Be brief. one 1 two 2 three"

@@ -26,10 +26,8 @@ def ready(spec: Spec, rows: Path, folder: Path) -> Ready:
     config = make_config(spec.settings | {"llm_backbone": spec.backbone})
     torch.manual_seed(config.environment.seed)
     devices.set_threads()
-    model, dtype = load_model(config, device=DEVICE, parameters=0, trains=True)
-    autocast, _ = devices.choose_autocast(
-        device=DEVICE, mixed_precision=config.environment.mixed_precision, dtype=dtype.value
-    )
+    model, dtype = load_model(config, device=DEVICE, trains=True)
+    autocast, _ = devices.choose_autocast(device=DEVICE, environment=config.environment, dtype=dtype.value)
     model = make_trainable(model, config, quantised=False).model
     ended = []
 

@@ -91,7 +91,7 @@ def by_transformers(model: Any, template: Any, prompts: list[list[int]], limits:
     import torch
     from transformers import StoppingCriteria, StoppingCriteriaList
 
-    class Limits(StoppingCriteria):  # type: ignore[misc]
+    class Limits(StoppingCriteria):
         def __init__(self, most: list[int], width: int) -> None:
             self._most, self._width = torch.tensor(most), width
 

@@ -39,7 +39,7 @@ def test_trl_knows_every_setting_of_the_grid_and_its_default_batch_is_the_one_as
 
 @pytest.mark.parametrize("match", MATCHES, ids=lambda match: f"{match.backbone}-{match.dataset}")
 def test_our_settings_are_valid_and_one_epoch_is_all_steps_of_a_turn(match: object) -> None:
-    training = make_config(our_settings(match)).training  # type: ignore[arg-type]
+    training = make_config(our_settings(match)).training
     assert training.batch_size * training.grad_accumulation == STEP_ROWS
     assert training.epochs == 1
 

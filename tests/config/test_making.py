@@ -52,7 +52,7 @@ def test_a_number_is_finite(value: object) -> None:
 def test_a_config_never_changes() -> None:
     config = make_config({})
     with pytest.raises(ValueError, match="frozen"):
-        config.training.lora_r = 8  # type: ignore[misc]
+        config.training.lora_r = 8
     assert config.with_changes({"training.lora_r": 8}).training.lora_r == 8
     assert config.training.lora_r == 16
 

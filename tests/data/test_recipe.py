@@ -136,7 +136,7 @@ def test_refuses_a_text_step_that_cannot_work(params: dict[str, object], words: 
 
 def test_refuses_kinds_that_do_not_exist_and_rows_where_none_belong() -> None:
     with pytest.raises(UserError, match="no step 'shuffle'"):
-        Step("shuffle", {}, "", 0, 0.0)  # type: ignore[arg-type]
+        Step("shuffle", {}, "", 0, 0.0)
     with pytest.raises(UserError, match="needs rows"):
         Step("drop", {}, "", 0, 0.0)
     with pytest.raises(UserError, match="takes no rows"):

@@ -15,7 +15,7 @@ Rows = np.ndarray
 
 def sides(*arguments: object, **more: object) -> tuple[Rows, Rows]:
     """The rows to learn from and those held out."""
-    codes = split_rows(*arguments, **more)  # type: ignore[arg-type]
+    codes = split_rows(*arguments, **more)
     return np.flatnonzero(codes == Use.TRAIN), np.flatnonzero(codes == Use.VALIDATION)
 
 

@@ -97,7 +97,7 @@ def test_the_kernel_of_the_installed_torch_takes_what_it_is_handed() -> None:
 
 
 def test_a_kernel_without_windows_is_not_taken() -> None:
-    def oldest(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False, return_aux=None): ...  # type: ignore[no-untyped-def]
+    def oldest(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False, return_aux=None): ...
 
     assert varlen.kernel_of(oldest) is None
 

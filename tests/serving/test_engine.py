@@ -24,7 +24,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> ChatEngine:
 
 
 def answer(engine: ChatEngine, *, adapter: bool = True, **settings: object) -> str:
-    return "".join(engine.stream(ASK, Sampling(**({"max_tokens": 20} | settings)), adapter=adapter))  # type: ignore[arg-type]
+    return "".join(engine.stream(ASK, Sampling(**({"max_tokens": 20} | settings)), adapter=adapter))
 
 
 def test_greedy_answers_are_the_same_and_the_adapter_changes_them(engine: ChatEngine) -> None:
@@ -94,7 +94,7 @@ def test_a_model_tuned_in_full_says_that_it_has_no_adapter(tmp_path: Path) -> No
 @pytest.mark.parametrize("settings", [{"temperature": -1}, {"top_p": 0}, {"max_tokens": 0}, {"repetition_penalty": 0}])
 def test_settings_out_of_range_are_refused_by_name(settings: dict[str, float]) -> None:
     with pytest.raises(UserError) as error:
-        Sampling(**settings)  # type: ignore[arg-type]
+        Sampling(**settings)
     assert error.value.where == next(iter(settings))
 
 

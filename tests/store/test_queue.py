@@ -65,7 +65,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(chosen=ids, status=st.sampled_from(["finished", "failed", "stopped"]))
     def finish(self, chosen: str, status: str) -> None:
-        ended = self.store.experiments.finish(chosen, status)  # type: ignore[arg-type]
+        ended = self.store.experiments.finish(chosen, status)
         assert ended == (chosen in self.waiting or chosen in self.running)
         self.waiting.discard(chosen)
         self.running.discard(chosen)

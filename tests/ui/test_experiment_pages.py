@@ -77,7 +77,7 @@ def add(store: Store, dataset: DatasetRecord, name: str, status: str = "finished
     scores = {"before": BEFORE, "last": LAST, "best": BEST}
     store.experiments.update(record.id, progress=0.42, eta_seconds=170.0, phase="Learning: step 60", scores=scores)
     if status != "running":
-        store.experiments.finish(record.id, status, FAILURE if status == "failed" else None)  # type: ignore[arg-type]
+        store.experiments.finish(record.id, status, FAILURE if status == "failed" else None)
     return store.experiments.get(record.id)
 
 

@@ -55,7 +55,7 @@ def experiment(store: Store, name: str, status: str) -> str:
             scores={"before": {"bleu": 3.2}, "best": {"bleu": 61}},
         )  # fmt: skip
     if status not in ("queued", "running"):
-        store.experiments.finish(record.id, status)  # type: ignore[arg-type]
+        store.experiments.finish(record.id, status)
     return record.id
 
 

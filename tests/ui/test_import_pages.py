@@ -74,7 +74,7 @@ def test_a_changed_column_shows_in_the_preview_and_set_back_it_is_as_before(stor
     tab.choose("answer_column", "question")
     held = actions.import_draft(store, tab.context.args[0]).draft
     assert held is not None
-    assert (held.settings["answer_column"], tuple(held.settings["prompt_column"])) == ("question", ("answer",))  # type: ignore[arg-type]
+    assert (held.settings["answer_column"], tuple(held.settings["prompt_column"])) == ("question", ("answer",))
     assert tab.text() != before
     tab.choose("answer_column", "answer")
     assert tab.text() == before

@@ -184,7 +184,7 @@ def test_a_backbone_with_other_weights_is_refused_wherever_something_was_trained
     first = begin(store, backbone, "first")
     spoil(backbone)
     for what, words in (("adapter", "adapter"), ("merged", "model")):
-        second = begin(store, backbone, what, Start(first.id, what, "last"))  # type: ignore[arg-type]
+        second = begin(store, backbone, what, Start(first.id, what, "last"))
         assert second.status == "failed" and second.error is not None
         assert f"not those that the {words} of first (last checkpoint) was trained on" in second.error["what"]
     more = ended(store, more_epochs(store, first.id, 1))

@@ -128,7 +128,7 @@ class Clock:
 
         clock = self
 
-        class Watch(TrainerCallback):  # type: ignore[misc]
+        class Watch(TrainerCallback):
             def on_step_end(self, arguments: Any, state: Any, control: Any, **others: Any) -> None:
                 if state.global_step == WARM_STEPS:
                     clock._began = now(clock._device)

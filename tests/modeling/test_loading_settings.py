@@ -1,0 +1,65 @@
+"""Settings that act as tokenizer and backbone are loaded, and on what they compute in."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from llm_studio.config import make_config
+from llm_studio.errors import UserError
+from llm_studio.modeling.backbone_dropout import dropouts_of
+from llm_studio.modeling.devices import choose_autocast
+from llm_studio.modeling.loading import load_model, load_tokenizer, quiet
+from tests.support.tiny import config_of, run
+from tests.support.tuned import make_backbone
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    quiet()
+    return make_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+def test_tokenizer_arguments_reach_the_tokenizer(backbone: Path) -> None:
+    config = config_of(backbone, **{"tokenizer.tokenizer_kwargs": '{"padding_side": "left", "model_max_length": 77}'})
+    tokenizer = load_tokenizer(config)
+    assert (tokenizer.padding_side, tokenizer.model_max_length) == ("left", 77)
+    h2o = config_of(backbone, **{"tokenizer.tokenizer_kwargs": '{"use_fast": true, "add_prefix_space": false}'})
+    assert load_tokenizer(h2o)("a b")["input_ids"] == load_tokenizer(config_of(backbone))("a b")["input_ids"]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "3"])
+def test_tokenizer_arguments_that_are_no_object_are_refused(backbone: Path, text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_tokenizer(config_of(backbone, **{"tokenizer.tokenizer_kwargs": text}))
+    assert caught.value.where == "tokenizer.tokenizer_kwargs"
+    assert "braces" in caught.value.fix
+
+
+def test_backbone_dropout_is_set_for_training_alone_and_changes_the_losses(backbone: Path, tmp_path: Path) -> None:
+    config = config_of(backbone, **{"architecture.intermediate_dropout": 0.4, "training.lora_dropout": 0.0})
+    model, _ = load_model(config, device="cpu", trains=True)
+    assert dropouts_of(model.config) == ["attention_dropout"]
+    assert model.config.attention_dropout == 0.4
+    assert load_model(config, device="cpu")[0].config.attention_dropout == 0.0
+    plain = config_of(backbone, **{"training.lora_dropout": 0.0})
+    for packed in (False, True):
+        dropped = [step.loss for step in run(config, tmp_path / f"a{packed}", packed=packed)[0]]
+        whole = [step.loss for step in run(plain, tmp_path / f"b{packed}", packed=packed)[0]]
+        assert dropped != whole
+        assert dropped[-1] < dropped[0]
+
+
+def test_a_gpu_computes_in_the_type_that_is_set_and_a_cpu_never_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = make_config({"environment.mixed_precision_dtype": "float16"}).environment
+    plain = make_config({}).environment
+    off = make_config({"environment.mixed_precision": False}).environment
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert choose_autocast(device="cuda:0", environment=wanted, dtype="bfloat16") == (torch.float16, "as set")
+    assert choose_autocast(device="cuda:0", environment=plain, dtype="bfloat16")[0] is torch.bfloat16
+    assert choose_autocast(device="cpu", environment=wanted, dtype="float32")[0] is not torch.float16
+    assert choose_autocast(device="cpu", environment=off, dtype="float32")[0] is None
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    found, why = choose_autocast(device="cuda:0", environment=plain, dtype="float16")
+    assert found is torch.float16 and why == "as set"
