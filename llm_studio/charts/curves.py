@@ -66,6 +66,7 @@ class Curves:
     notes: tuple[str, ...] = ()
     phase: str = ""
     epoch: float | None = None
+    forecast: Mapping[str, Any] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -91,6 +92,7 @@ class _Follower:
         self._notes: list[str] = []
         self._phase = ""
         self._epoch: float | None = None
+        self._forecast: Mapping[str, Any] | None = None
         self._curves: Curves | None = None
 
     def read(self) -> Curves:
@@ -115,6 +117,7 @@ class _Follower:
                     notes=tuple(self._notes),
                     phase=self._phase,
                     epoch=self._epoch,
+                    forecast=self._forecast,
                 )
             return self._curves
 
@@ -127,6 +130,8 @@ class _Follower:
             self._evaluations.add(row)
         elif kind == "checkpoint":
             self._checkpoints.append((int(row.get("step") or 0), str(row.get("reason", ""))))
+        elif kind == "forecast":
+            self._forecast = row
         elif kind == "phase":
             self._phase = str(row.get("text", ""))
         elif kind == "note":

@@ -204,6 +204,18 @@ def test_the_overview_says_what_tuning_changed(store: Store, dataset: DatasetRec
     assert "12,473 tok/s" in text and "Best" in text and "step 40" in text
 
 
+def test_the_overview_tells_the_forecast_that_was_made_as_the_experiment_began(
+    store: Store, dataset: DatasetRecord
+) -> None:
+    record = add(store, dataset, "one", "running")
+    assert "Forecast" not in Tab(store, experiment.PAGE, record.id).text()
+    charts = ChartsDb(store.home.experiment(record.id))
+    charts.append("forecast", {"seconds": 170.0, "memory_bytes": 1.4e9, "text": "Fits."})
+    charts.close()
+    text = Tab(store, experiment.PAGE, record.id).text()
+    assert "Forecast" in text and "about 3 min, 1.4" in text
+
+
 def test_a_queued_experiment_says_its_place_and_what_will_come(store: Store, dataset: DatasetRecord) -> None:
     add(store, dataset, "first", "queued")
     second = add(store, dataset, "second", "queued")

@@ -183,6 +183,9 @@ def facts(record: ExperimentRecord, body: Body) -> list[tuple[str, str]]:
         memory = max((value for value in curves.steps.columns["memory_bytes"] if value is not None), default=None)
         if memory is not None:
             found.append(("Most memory", words.size(memory)))
+    if curves.forecast:
+        seconds, peak = float(curves.forecast["seconds"]), float(curves.forecast["memory_bytes"])
+        found.append(("Forecast", f"{words.about(seconds)}, {words.size(peak)}"))
     found.append(("Created", words.moment(record.created_at)))
     if say.took(record):
         found.append(("Ran for", say.took(record)))
