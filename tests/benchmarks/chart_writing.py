@@ -65,6 +65,7 @@ def share_of_a_step() -> dict[str, float]:
     from llm_studio.modeling import devices
     from llm_studio.modeling.adapters import make_trainable
     from llm_studio.modeling.loading import load_model, load_tokenizer, quiet
+    from llm_studio.modeling.origin import Origin
     from llm_studio.tokens.making import make_template
     from llm_studio.training.events import Event, StepDone
     from llm_studio.training.trainer import Trainer
@@ -102,7 +103,14 @@ def share_of_a_step() -> dict[str, float]:
             autocast=torch.bfloat16 if devices.cpu_computes_bfloat16() else None, packed=True, listen=listen,
         )  # fmt: skip
         listener = TrainingListener(
-            model, template.tokenizer, Path(folder), record, trainer.plan, no_evaluations, reporter
+            model,
+            template.tokenizer,
+            Path(folder),
+            record,
+            trainer.plan,
+            no_evaluations,
+            reporter,
+            Origin(0, 0.0, "starter", ""),
         )
         with contextlib.redirect_stdout(io.StringIO()):  # the lines of the log
             trainer.run()
