@@ -25,6 +25,7 @@ from llm_studio.config.prediction import Prediction
 from llm_studio.errors import Cancelled
 from llm_studio.modeling.attention import takes_logits_to_keep
 from llm_studio.modeling.key_value_cache import can_drop_rows, growing_cache
+from llm_studio.modeling.prefill import read
 
 LOOK_EVERY = {"cpu": 1, "cuda": 8}
 """Tokens between two looks at which rows have ended; on a GPU each look waits for the device."""
@@ -115,15 +116,17 @@ class _Batch:
 
     def _next(self) -> torch.Tensor:
         """The next token of each row, [B]."""
-        seen = self._cache.get_seq_length()
-        logits = self._model(
-            input_ids=self._ids[:, seen:],
-            attention_mask=self._mask,
-            position_ids=(self._mask.cumsum(-1) - 1).clamp(min=0)[:, seen:],
-            past_key_values=self._cache,
-            use_cache=True,
-            **self._last_only,
-        ).logits[:, -1]
+        if self._ids.shape[1] == self._width:
+            logits = read(self._model, self._ids, self._mask, self._cache, self._last_only)
+        else:
+            logits = self._model(
+                input_ids=self._ids[:, -1:],
+                attention_mask=self._mask,
+                position_ids=self._mask.sum(-1, keepdim=True) - 1,
+                past_key_values=self._cache,
+                use_cache=True,
+                **self._last_only,
+            ).logits[:, -1]
         logits = self._processors(self._ids, logits.float())
         if self._chances is None:
             return logits.argmax(-1)

@@ -32,6 +32,19 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         self.keys, self.values = (room[:, :, :after] for room in self._rooms)
         return self.keys, self.values
 
+    def place(self, chosen: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *, rows: int, length: int) -> None:
+        """Put what other caches read of the rows `chosen` at the end of the first `length` of all `rows` rows.
+
+        keys, values: [chosen, heads, T, width]. What nobody puts stays 0; a mask must hide it.
+        """
+        if self._rooms is None:
+            self.lazy_initialization(keys, values)
+            shape = (rows, keys.shape[1], length + ROOM, keys.shape[3])
+            self._rooms = (keys.new_zeros(shape), values.new_zeros((*shape[:3], values.shape[3])))
+            self.keys, self.values = (room[:, :, :length] for room in self._rooms)
+        for room, states in zip(self._rooms, (keys, values), strict=True):
+            room[chosen, :, length - states.shape[2] : length] = states
+
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keep these rows only, with the room behind them."""
         if self._rooms is None:

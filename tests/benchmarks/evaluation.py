@@ -10,7 +10,7 @@ from tests.benchmarks.models import BACKBONES, SKIPPED, gsm8k
 from tests.benchmarks.rates import as_dict, ratios, spread
 
 TURNS = 3
-ROWS = {"starter": 48, "90m": 24}
+ROWS = {"starter": 96, "90m": 24}
 LONGEST = {"starter": 192, "90m": 64}
 """Answers end where the right ones do, at this many tokens at the latest, in both contestants: random weights would
 never end one."""
