@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from llm_studio.errors import UserError
+from llm_studio.modeling.heap import keep_few_kernels
 from llm_studio.modeling.threads import share_cores
 from llm_studio.store import Home, ServerRecord, Store
 from llm_studio.store.processes import own_identity
@@ -68,6 +69,7 @@ def serve(store: Store, record: ServerRecord) -> None:
 
     report("Loading the libraries")
     share_cores()
+    keep_few_kernels()
     import uvicorn
 
     from llm_studio.modeling.download import use_token

@@ -18,6 +18,7 @@ import torch
 from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.dropout import draw_fewer
+from llm_studio.modeling.heap import NowAndThen
 from llm_studio.modeling.kernels import offer_compiling
 from llm_studio.modeling.loading import is_out_of_memory
 from llm_studio.modeling.recomputing import recompute, recomputes
@@ -97,6 +98,7 @@ class Trainer:
         self._step = 0
         self._offered = False
         self._saved_at = time.monotonic()
+        self._heap = NowAndThen()
         self._progress = Progress(config, self.plan, self._listen)
 
     def run(self) -> bool:
@@ -180,6 +182,7 @@ class Trainer:
                 saves = saves and self._step < last
                 if reads or saves:
                     self._progress.flush()
+                    self._heap.give_back()
                 if saves:
                     self.save()
                 if self._most_rows != most_rows:

@@ -15,6 +15,7 @@ from types import FrameType
 
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.allocator import let_segments_grow
+from llm_studio.modeling.heap import keep_few_kernels
 from llm_studio.modeling.threads import share_cores
 from llm_studio.store import ExperimentRecord, Home, Store
 from llm_studio.training.memory import SharedOutOfMemoryError
@@ -69,6 +70,7 @@ def work(store: Store, record: ExperimentRecord, reporter: Reporter) -> int:
     """Run, and say how it ended: well by the first of several processes, badly by whoever knows why."""
     reporter.phase("Loading the libraries")
     share_cores()
+    keep_few_kernels()
     let_segments_grow()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # speaks of optional packages while it is imported
     try:

@@ -15,6 +15,7 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.evaluation.scores import all_scores, mean_of_rows
 from llm_studio.evaluation.scoring import Question, score_rows
 from llm_studio.evaluation.types import Prediction, Score
+from llm_studio.modeling.heap import give_back
 from llm_studio.modeling.loading import path_of
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.tokens.template import Template
@@ -95,6 +96,7 @@ class Evaluations:
             Cancelled: the user asked to stop.
         """
         began = time.monotonic()
+        give_back()  # what training left in pieces, so that scoring does not come on top of it
 
         def score(
             questions: Sequence[Question], config: ExperimentConfig, should_stop: Callable[[], bool]
@@ -107,6 +109,7 @@ class Evaluations:
         predictions = score_together(
             score, model, self.questions, self.config, self.processes, self._reporter.should_stop
         )
+        give_back()
         if not self.processes.first:
             return {}
         scores = all_scores(predictions)

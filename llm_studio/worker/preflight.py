@@ -12,6 +12,7 @@ import torch
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.evaluation.scoring import Question
+from llm_studio.modeling.heap import give_back
 from llm_studio.tokens.stored import StoredSamples
 from llm_studio.tokens.template import Template
 from llm_studio.training.batches import filled
@@ -72,6 +73,7 @@ def measure(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     tell("Scoring some rows")
+    give_back()  # as the experiment does
     scoring = time_scoring(subject.model, subject.template, subject.questions, config, should_stop=should_stop)
     return Measured(
         measured_at=time.time(),

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from llm_studio.actions.datasets import import_dataset
 from llm_studio.actions.experiments import start_experiment
@@ -25,7 +23,6 @@ from llm_studio.config import ExperimentConfig, make_config
 from llm_studio.starter import BACKBONE, RECOMMENDED
 from llm_studio.store import DatasetRecord, Home, Store
 from llm_studio.training.forecast import Forecast
-from llm_studio.worker.preflight_memory import resident_peak
 from llm_studio.worker.start import DATA_JOB, run_experiment
 
 VARIABLE = "LLM_STUDIO_FORECAST"
@@ -70,6 +67,9 @@ CASES = (
 
 def make_llama(folder: Path) -> Path:
     """A random Llama of 7 million parameters with the starter's tokenizer; untrained, so that its answers never end."""
+    import torch  # here, so that benchmarks beside it can still set their threads
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
     tokenizer = AutoTokenizer.from_pretrained(str(BACKBONE))
     torch.manual_seed(1)
     config = LlamaConfig(
@@ -139,6 +139,8 @@ def experiment(store: Store, config: ExperimentConfig) -> tuple[float, int]:
 
 def _peak(status: Path) -> int:
     """0 once the process is ending, when its status names no peak any more."""
+    from llm_studio.worker.preflight_memory import resident_peak
+
     try:
         return resident_peak(status) if "VmHWM" in status.read_text() else 0
     except (OSError, psutil.Error):
