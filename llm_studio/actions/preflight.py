@@ -13,23 +13,24 @@ import psutil
 
 from llm_studio.config import ExperimentConfig, flatten, to_yaml
 from llm_studio.config.device_names import places
+from llm_studio.config.generated_rows import Costs
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import cached_snapshot, is_path
 from llm_studio.starter import BACKBONE
 from llm_studio.store import DatasetRecord, JobRecord, Store
-from llm_studio.training.forecast import Forecast, Measured, forecast
+from llm_studio.training.forecast import Forecast, Measured, answers_of, costs_of, forecast
 from llm_studio.training.plan import make_plan
 
 KIND = "preflight"
 HOLDER = "preflight"  # kind of the lease that a pre-flight takes
-VERSION = 1
+VERSION = 2
 """Raised when something is measured in another way, so that older figures are not taken for new ones."""
 NEVER_SHAPES = (
     "experiment_name", "dataset_id", "environment.seed", "environment.gpus", "training.epochs",
     "training.learning_rate", "training.differential_learning_rate", "training.schedule",
     "training.min_learning_rate_ratio", "training.warmup_epochs", "training.weight_decay",
     "training.evaluation_epochs", "training.evaluate_before_training", "training.save_checkpoint",
-    "training.early_stopping_patience", "prediction.metric", "logging.",
+    "training.early_stopping_patience", "prediction.metric", "prediction.max_generated_rows", "logging.",
 )  # fmt: skip
 """Settings that change neither memory nor the time of one step, one answer or one checkpoint. All others do, new ones
 too, until they are named here. The data set and the device are part of the key by their own names."""
@@ -89,20 +90,32 @@ def figures_of(store: Store, key: str) -> Measured | None:
     return None if kept is None else Measured.from_dict(kept)
 
 
-def base_scores_known(store: Store, measured: Measured) -> bool:
-    """Whether an experiment has left the scores of the untouched backbone on these rows."""
-    return bool(measured.base_scores) and (store.home.base_scores / measured.base_scores / "scores.json").is_file()
+def costs_measured(store: Store, config: ExperimentConfig, *, fingerprint: str, device: str) -> Costs | None:
+    """What answers of an experiment cost, by a check of the last hour; None when there is none."""
+    measured = figures_of(store, key_of(config, fingerprint=fingerprint, device=device, context_length=None))
+    if measured is None:
+        return None
+    plan = make_plan(config, measured.rows)
+    return costs_of(measured, steps=plan.steps, evaluations=max(1, len(plan.evaluations)))
+
+
+def base_scores_known(store: Store, measured: Measured, generated_rows: int) -> bool:
+    """Whether an experiment has left the scores of the untouched backbone on these rows, with so many answers."""
+    kept = store.home.base_scores / f"{measured.base_scores}-{generated_rows}"
+    return bool(measured.base_scores) and (kept / "scores.json").is_file()
 
 
 def forecast_of(store: Store, measured: Measured, config: ExperimentConfig) -> Forecast:
     """The whole experiment, with as many epochs and evaluations as the config asks for."""
     plan = make_plan(config, measured.rows)
+    evaluations = max(1, len(plan.evaluations))
+    rows = answers_of(measured, config, steps=plan.steps, evaluations=evaluations)
     return forecast(
         measured,
         config,
         steps=plan.steps,
-        evaluations=max(1, len(plan.evaluations)),
-        base_scores_known=base_scores_known(store, measured),
+        evaluations=evaluations,
+        base_scores_known=base_scores_known(store, measured, rows),
     )
 
 

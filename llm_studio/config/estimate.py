@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llm_studio.config.experiment import ExperimentConfig
 from llm_studio.config.facts import BackboneFacts
+from llm_studio.config.generated_rows import Costs, generated_rows
 from llm_studio.config.memory import (
     ORDER,
     PROGRAM_BYTES,
@@ -30,13 +31,25 @@ ANSWER_SHARE = 0.5  # of a conversation's tokens
 class Estimate:
     """Bytes on the device and seconds from start to end, with the reasoning in words.
 
-    fits: whether the memory suffices; None when the device's memory is not known.
+    fits: whether the memory suffices; None when the device's memory is not known. generated_rows: that get an answer at
+    each evaluation; costs: from which that number comes.
     """
 
     memory_bytes: float
     seconds: float
     reasons: tuple[str, ...]
-    fits: bool | None = None
+    fits: bool | None
+    generated_rows: int
+    costs: Costs
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds from start to end, answers of an evaluation, and what these rest on."""
+
+    seconds: float
+    generated: int
+    costs: Costs
 
 
 def estimate(
@@ -56,9 +69,10 @@ def estimate(
     mean_tokens: of one conversation. cores: of this machine when None.
     """
     memory, memory_reasons = _memory(config, facts, mean_tokens, device, device_memory_bytes)
-    seconds, time_reasons = _time(config, facts, train_rows, validation_rows, mean_tokens, device, cores)
+    times, time_reasons = _time(config, facts, train_rows, validation_rows, mean_tokens, device, cores)
     fits = None if device_memory_bytes is None else memory <= device_memory_bytes
-    return Estimate(memory, seconds, (*memory_reasons, *time_reasons), fits)
+    reasons = (*memory_reasons, *time_reasons)
+    return Estimate(memory, times.seconds, reasons, fits, times.generated, times.costs)
 
 
 def _memory(
@@ -86,21 +100,27 @@ def _time(
     mean_tokens: float,
     device: str,
     cores: int | None,
-) -> tuple[float, tuple[str, ...]]:
+) -> tuple[Times, tuple[str, ...]]:
     kind, training = kind_of(device), config.training
     speed = FLOPS["cuda"] if kind == "cuda" else FLOPS["core"] * (cores or os.cpu_count() or 1)
     tokens = min(mean_tokens, config.tokenizer.max_length)
     batches = math.ceil(train_rows / training.batch_size) * training.epochs
     operations = facts.parameters * (4 if training.lora else 6)
     learned = train_rows * tokens * training.epochs * operations / speed + batches * BATCH_SECONDS[kind]
-    evaluations = int(training.evaluate_before_training) + max(1, round(training.epochs / training.evaluation_epochs))
-    generated = min(validation_rows, config.prediction.max_generated_rows or validation_rows)
     answer = min(config.prediction.max_length_inference, tokens * ANSWER_SHARE)
     at_once = config.prediction.batch_size_inference or GENERATED_AT_ONCE
-    decoded = math.ceil(generated / at_once) * answer * 2 * TOKEN_SECONDS[kind]
-    scored = (validation_rows * tokens + generated * answer) * facts.parameters * 2 / speed + decoded
+    after = max(1, round(training.epochs / training.evaluation_epochs))
+    costs = Costs(
+        training_seconds=learned,
+        evaluations=after,
+        likelihood_seconds=validation_rows * tokens * facts.parameters * 2 / speed,
+        answer_seconds=answer * (facts.parameters * 2 / speed + 2 * TOKEN_SECONDS[kind] / at_once),
+    )
+    generated = generated_rows(config, validation_rows, costs)
+    evaluations = int(training.evaluate_before_training) + after
+    scored = costs.scoring_seconds(generated) / after
     seconds = START_SECONDS[kind] + learned + evaluations * scored
-    return seconds, (
+    return Times(seconds, generated, costs), (
         f"Training: {train_rows * training.epochs:,} rows of about {tokens:.0f} tokens in {batches:,} batches, "
         f"{learned:,.0f} s.",
         f"{evaluations} evaluations with {generated:,} generated answers each: {evaluations * scored:,.0f} s; "

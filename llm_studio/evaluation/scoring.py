@@ -71,7 +71,8 @@ def score_rows(
 ) -> list[Prediction]:
     """One prediction per row, in their order.
 
-    The first `prediction.max_generated_rows` rows get a generated answer (0: all), always the same ones.
+    The first `prediction.max_generated_rows` rows get a generated answer, always the same ones; all where it is 0, that
+    is, where nobody has chosen yet (`config/generated_rows.py`).
 
     Raises:
         Cancelled: `should_stop` said so.

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any, Self
 
 from llm_studio.config import ExperimentConfig
+from llm_studio.config.generated_rows import Costs, generated_rows
 
 MARGIN = 0.05
 """Share of the measured peak that is to stay free beyond it: an allocator's fragments differ from start to start."""
@@ -22,7 +23,8 @@ class Measured:
     step. weight_bytes: of the backbone. step_rows: rows at once that fitted, the batch size unless memory ran out.
     rows: to learn from. first_step_seconds: what the first step took longer than a usual one. likelihood_seconds: the
     perplexity of all rows to score. answer_seconds, untouched_answer_seconds: all answers of one evaluation of the
-    tuned model, and of the untouched backbone. base_scores: under which name the scores of the latter are kept.
+    tuned model, and of the untouched backbone, of `generated_rows` rows among `scored_rows`. base_scores: under which
+    name the scores of the latter are kept, their number of answers left out.
     checkpoint_bytes, checkpoint_seconds: one of "best" and "last"; resume_*: the state to go on from.
     """
 
@@ -43,6 +45,7 @@ class Measured:
     answer_seconds: float
     untouched_answer_seconds: float
     generated_rows: int
+    scored_rows: int
     base_scores: str
     checkpoint_bytes: int
     checkpoint_seconds: float
@@ -64,7 +67,8 @@ class Measured:
 class Forecast:
     """What the experiment will take. memory_bytes: at its peak. fits: with a margin, on the device and on the disk.
 
-    steps, evaluations: of the training; `scored` counts the untouched backbone too, where it is scored.
+    steps, evaluations: of the training; `scored` counts the untouched backbone too, where it is scored;
+    `generated_rows` get an answer each time.
     disk_bytes: the most that checkpoints take at once.
     """
 
@@ -76,6 +80,7 @@ class Forecast:
     steps: int
     step_seconds: float
     scored: int
+    generated_rows: int
     start_seconds: float
     training_seconds: float
     scoring_seconds: float
@@ -103,9 +108,11 @@ def forecast(
     """
     training = config.training
     before = training.evaluate_before_training and not base_scores_known
-    scoring = evaluations * (measured.likelihood_seconds + measured.answer_seconds)
+    rows = answers_of(measured, config, steps=steps, evaluations=evaluations)
+    measured_rows = max(1, measured.generated_rows)
+    scoring = evaluations * (measured.likelihood_seconds + measured.answer_seconds * rows / measured_rows)
     if before:
-        scoring += measured.likelihood_seconds + measured.untouched_answer_seconds
+        scoring += measured.likelihood_seconds + measured.untouched_answer_seconds * rows / measured_rows
     kept = {"last": 1, "best_and_last": 2}.get(training.save_checkpoint, 2 + evaluations)
     written = 1 + (evaluations if kept > 1 else 0) + max(0, kept - 2)
     return Forecast(
@@ -117,6 +124,7 @@ def forecast(
         steps=steps,
         step_seconds=measured.step_seconds,
         scored=evaluations + int(before),
+        generated_rows=rows,
         start_seconds=measured.start_seconds,
         training_seconds=steps * measured.step_seconds + (measured.first_step_seconds if steps else 0.0),
         scoring_seconds=scoring,
@@ -124,6 +132,21 @@ def forecast(
         disk_bytes=disk_bytes(measured, kept),
         free_disk_bytes=measured.free_disk_bytes,
     )
+
+
+def costs_of(measured: Measured, *, steps: int, evaluations: int) -> Costs:
+    """What answers cost, as measured."""
+    return Costs(
+        training_seconds=steps * measured.step_seconds,
+        evaluations=evaluations,
+        likelihood_seconds=measured.likelihood_seconds,
+        answer_seconds=measured.answer_seconds / max(1, measured.generated_rows),
+    )
+
+
+def answers_of(measured: Measured, config: ExperimentConfig, *, steps: int, evaluations: int) -> int:
+    """How many rows get an answer at each evaluation."""
+    return generated_rows(config, measured.scored_rows, costs_of(measured, steps=steps, evaluations=evaluations))
 
 
 def fits_memory(measured: Measured, config: ExperimentConfig) -> bool:

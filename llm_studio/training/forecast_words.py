@@ -4,6 +4,7 @@ Used by the log and by the pages alike, so that both say the same.
 """
 
 from llm_studio.config import ExperimentConfig
+from llm_studio.config.generated_rows import LEAST_SECONDS, SHARE
 from llm_studio.training.forecast import MARGIN, Forecast, Measured
 
 LONG_SECONDS = 6 * 3600.0
@@ -33,13 +34,19 @@ def memory_words(found: Forecast, config: ExperimentConfig) -> str:
 
 
 def time_words(found: Forecast) -> str:
-    """ "About 1 min 10 s: 5 s start, 40 s training (240 steps of 0.17 s), 25 s scoring in 3 evaluations." """
+    """ "About 1 min 10 s: 5 s start, 40 s training (240 steps of 0.17 s), 25 s scoring in 3 evaluations with 50 answers
+    each." """
     parts = [f"{duration(found.start_seconds)} start"]
     if found.steps:
         one = f"{found.step_seconds:.2g} s" if found.step_seconds < 60 else duration(found.step_seconds)
         parts.append(f"{duration(found.training_seconds)} training ({plural(found.steps, 'step')} of {one})")
     if found.scored:
-        parts.append(f"{duration(found.scoring_seconds)} scoring in {plural(found.scored, 'evaluation')}")
+        answers = f"{plural(found.generated_rows, 'answer')} each"
+        if found.scoring_seconds > max(LEAST_SECONDS, SHARE * found.training_seconds) and found.steps:
+            answers += f", {100 * found.scoring_seconds / max(1e-9, found.training_seconds):.0f} % of the training"
+        parts.append(
+            f"{duration(found.scoring_seconds)} scoring in {plural(found.scored, 'evaluation')} with {answers}"
+        )
     if found.saving_seconds >= 0.02 * found.seconds:
         parts.append(f"{duration(found.saving_seconds)} writing checkpoints")
     return f"About {duration(found.seconds)}: {', '.join(parts)}."
@@ -107,7 +114,7 @@ def stored_words(measured: Measured, config: ExperimentConfig, dtype: str) -> st
 def time_advice(found: Forecast, measured: Measured, config: ExperimentConfig) -> list[str]:
     """Ways to take less time, the largest share first."""
     changes = []
-    rows = measured.generated_rows
+    rows = found.generated_rows
     if found.scoring_seconds > SCORING_SHARE * found.seconds and rows > FEWER_ROWS:
         answers = found.scoring_seconds - found.scored * measured.likelihood_seconds
         saved = answers * (1 - FEWER_ROWS / rows)

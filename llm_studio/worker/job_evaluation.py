@@ -65,7 +65,8 @@ class Evaluations:
             self.config, self._template, self.questions, device=self._record.device, dtype=dtype,
             fingerprint=fingerprint, commit=commit,
         )  # fmt: skip
-        cached = self._store.home.base_scores / self.base_scores
+        answers = min(self.config.prediction.max_generated_rows or len(self.questions), len(self.questions))
+        cached = self._store.home.base_scores / f"{self.base_scores}-{answers}"
         scores_file, rows_file = cached / "scores.json", cached / "predictions.parquet"
         self._folder.mkdir(parents=True, exist_ok=True)
         known = self.processes.agreed(scores_file.is_file() and rows_file.is_file())[0]
@@ -154,7 +155,8 @@ def base_scores_key(
     fingerprint: str,
     commit: str,
 ) -> str:
-    """Changes with backbone, rows, template, lengths and everything that shapes an answer."""
+    """Changes with backbone, rows, template, lengths and everything that shapes an answer; how many rows get one is
+    added where scores are kept."""
     path = Path(path_of(config.llm_backbone))
     files = sorted(path.glob("*")) if path.is_dir() else []
     parts = [
@@ -171,7 +173,7 @@ def base_scores_key(
         [question.sample.row for question in questions],
         config.tokenizer.model_dump(),
         config.dataset.model_dump(),
-        config.prediction.model_dump(),
+        config.prediction.model_dump(exclude={"max_generated_rows"}),
     ]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
 

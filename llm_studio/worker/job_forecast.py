@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from llm_studio.actions.preflight import figures_of, forecast_of, key_of
-from llm_studio.config import estimate
 from llm_studio.config.facts import BackboneFacts
 from llm_studio.errors import UserError
 from llm_studio.store import Store
 from llm_studio.store.charts_db import ChartsDb
 from llm_studio.training.forecast import Forecast, Measured
 from llm_studio.training.forecast_words import advice, duration, sentences
+from llm_studio.worker.job_answers import estimated
 from llm_studio.worker.job_reporting import Reporter
 from llm_studio.worker.preflight import Subject, measure
 from llm_studio.worker.preflight_saving import undisturbed
@@ -42,7 +42,7 @@ def forecast_for(
     measured = figures_of(store, key)
     source = "the check of these settings"
     if measured is None:
-        expected = estimated_seconds(subject, facts)
+        expected = estimated(subject.config, facts, subject.samples, len(subject.questions), subject.device).seconds
         if expected < SHORT_SECONDS:
             reporter.note(
                 f"No forecast: by the estimate this takes {duration(expected)}, too short for measuring to pay off."
@@ -68,20 +68,6 @@ def forecast_for(
     found = forecast_of(store, measured, subject.config)
     tell(found, measured, subject, reporter, source)
     return found
-
-
-def estimated_seconds(subject: Subject, facts: BackboneFacts) -> float:
-    """By arithmetic, from the rows as they are."""
-    tokens, _ = subject.samples.lengths()
-    found = estimate(
-        subject.config,
-        facts=facts,
-        train_rows=len(tokens),
-        validation_rows=len(subject.questions),
-        mean_tokens=float(tokens.mean()) if len(tokens) else 0.0,
-        device=subject.device,
-    )
-    return found.seconds
 
 
 def tell(found: Forecast, measured: Measured, subject: Subject, reporter: Reporter, source: str) -> None:

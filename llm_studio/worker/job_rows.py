@@ -123,10 +123,3 @@ def check_vocabulary(model: Any, samples: StoredSamples, name: str) -> None:
             where=f"backbone {name}",
             fix="Take a backbone whose tokenizer belongs to it.",
         )
-
-
-def generated_words(most: int, rows: int) -> str:
-    """Which rows get a generated answer, as a sentence."""
-    if most and most < rows:
-        return f"The first {most} of {rows} validation rows get a generated answer at each evaluation."
-    return f"All {rows} validation rows get a generated answer at each evaluation."

@@ -35,10 +35,12 @@ ADAPTER = "adapter_model.safetensors"
 
 @dataclass(frozen=True)
 class Begun:
-    """With what an experiment began, so that it goes on with the same. fingerprint: of the backbone's weights."""
+    """With what an experiment began, so that it goes on with the same. fingerprint: of the backbone's weights.
+    generated_rows: that get an answer at each evaluation; 0 in what an older studio wrote."""
 
     dtype: str
     fingerprint: str
+    generated_rows: int = 0
 
 
 def read_begun(folder: Path) -> Begun | None:

@@ -29,6 +29,7 @@ from llm_studio.training.plan import make_plan
 from llm_studio.training.processes import Processes
 from llm_studio.training.sharing import wrapped
 from llm_studio.training.trainer import Trainer
+from llm_studio.worker.job_answers import with_answers
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_forecast import forecast_for, is_told
 from llm_studio.worker.job_listener import TrainingListener
@@ -45,7 +46,6 @@ from llm_studio.worker.job_rows import (
     Prepared,
     augmentation_of,
     check_vocabulary,
-    generated_words,
     prepare,
     questions_of,
 )
@@ -96,13 +96,13 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     start = find_start(store, record, folder, rounds, going_on=bool(rounds) or resumed)
     fingerprint = check_weights(start, config, reporter)
     processes, model, dtype, autocast = load_backbone(config, facts, start, prepared, processes, reporter)
-    if processes.first:
-        write_begun(folder, Begun(dtype.value, fingerprint))
     reporter.note(f"Backbone {record.backbone} in {dtype.value}: {dtype.reason}.")
     split = processes.kind == "fsdp"
     with processes.one_first():
         questions = questions_of(store, prepared, reporter)
-    reporter.note(generated_words(config.prediction.max_generated_rows, len(questions)))
+    prepared = with_answers(store, prepared, questions, facts, start.begun, processes, reporter)
+    if processes.first:
+        write_begun(folder, Begun(dtype.value, fingerprint, prepared.config.prediction.max_generated_rows))
     evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter, processes)
     scores = config.training.evaluate_before_training and not start.going_on
     if scores and start.weights is None and not split:

@@ -93,6 +93,7 @@ def measure(
         answer_seconds=scoring.answers,
         untouched_answer_seconds=scoring.untouched_answers,
         generated_rows=scoring.generated_rows,
+        scored_rows=len(subject.questions),
         base_scores=subject.base_scores,
         checkpoint_bytes=checkpoint.bytes_,
         checkpoint_seconds=checkpoint.seconds,

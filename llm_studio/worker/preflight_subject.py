@@ -11,6 +11,7 @@ from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
 from llm_studio.modeling.loading import QUANTISED, load_model, quiet
 from llm_studio.store import Store
+from llm_studio.worker.job_answers import estimated
 from llm_studio.worker.job_evaluation import base_scores_key
 from llm_studio.worker.job_reporting import Teller
 from llm_studio.worker.job_rows import check_vocabulary, prepare, questions_of
@@ -39,6 +40,8 @@ def prepare_subject(
     began = time.monotonic()
     prepared = prepare(store, dataset_id, config, teller)
     questions = questions_of(store, prepared, teller)
+    answers = estimated(config, facts, prepared.samples, len(questions), device).generated_rows
+    config = config.with_changes({"prediction.max_generated_rows": answers})
     making = 0.0 if known == tokenised(store) else time.monotonic() - began
     teller.phase("Loading the backbone")
     needed = needs(config, facts, mean_tokens=prepared.mean_tokens)

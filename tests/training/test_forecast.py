@@ -26,6 +26,7 @@ MEASURED = Measured(
     answer_seconds=5.0,
     untouched_answer_seconds=20.0,
     generated_rows=100,
+    scored_rows=120,
     base_scores="ab12",
     checkpoint_bytes=3_000_000,
     checkpoint_seconds=0.1,
@@ -36,7 +37,7 @@ MEASURED = Measured(
 
 
 def config_of(**changes: Any) -> ExperimentConfig:
-    return make_config({"training.batch_size": 4, **changes})
+    return make_config({"training.batch_size": 4, "prediction.max_generated_rows": 100, **changes})
 
 
 def forecast_of(
@@ -52,6 +53,15 @@ def test_counts_start_steps_evaluations_the_untouched_backbone_and_checkpoints_o
     assert found.saving_seconds == pytest.approx((4 + 1) * 0.1 + 4 * 0.2)
     assert found.seconds == pytest.approx(5 + found.training_seconds + found.scoring_seconds + found.saving_seconds)
     assert (found.scored, found.memory_bytes, found.fits) == (5, 1_400_000_000, True)
+
+
+def test_fewer_answers_than_measured_cost_their_share_and_none_set_are_chosen_by_what_they_cost() -> None:
+    found = forecast_of(MEASURED, config_of(**{"prediction.max_generated_rows": 20}), steps=240, evaluations=4)
+    assert (found.generated_rows, found.scoring_seconds) == (20, pytest.approx(4 * (3 + 1) + 3 + 4))
+    free = config_of(**{"prediction.max_generated_rows": 0})
+    assert forecast_of(MEASURED, free, steps=240, evaluations=4).generated_rows == 20
+    assert forecast_of(MEASURED, free, steps=2_000, evaluations=4).generated_rows == 100
+    assert forecast_of(MEASURED, free, steps=20_000, evaluations=4).generated_rows == 120
 
 
 def test_scores_of_the_untouched_backbone_cost_nothing_when_they_are_known_or_not_wanted() -> None:
