@@ -31,8 +31,9 @@ class Tokenizer(Section):
     """"left" cuts the oldest text and keeps the final answer; "right" cuts the end; answers without
     their end teach the model not to stop."""
 
-    add_prompt_answer_tokens: Annotated[bool, Knob(title="Markers as tokens", level="expert", status="coming")] = False
-    """Adds the marker texts to the vocabulary as tokens of their own."""
+    add_prompt_answer_tokens: Annotated[bool, Knob(title="Markers as tokens", level="expert")] = False
+    """Adds the texts before system, prompt and answer to the vocabulary as tokens of their own, which are learned with
+    the adapter. Only for the studio's own markers: a chat template that the backbone brings has its tokens already."""
 
     padding_quantile: Annotated[float, Field(ge=0, le=1), Knob(title="Padding quantile", level="expert", step=0.01)] = (
         1.0

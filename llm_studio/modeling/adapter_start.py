@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from llm_studio.errors import UserError
@@ -82,7 +83,10 @@ def _no_loftq(reason: str) -> UserError:
 
 def save_model(model: Any, folder: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
     """Write the tuned model: its adapter, or all of its weights. weights: of a model that is split over processes."""
-    model.save_pretrained(str(folder), **({} if weights is None else {"state_dict": weights}))
+    given: dict[str, Any] = {} if weights is None else {"state_dict": weights}
+    if isinstance(model, PeftModel):
+        given["save_embedding_layers"] = False  # PEFT would add whole embeddings that have grown: their rows are enough
+    model.save_pretrained(str(folder), **given)
     first: dict[str, torch.Tensor] | None = getattr(model, FIRST, None)
     if first is not None:
         _save_difference(model, first, folder, weights)
@@ -90,12 +94,10 @@ def save_model(model: Any, folder: Path, weights: dict[str, torch.Tensor] | None
 
 def _save_difference(model: Any, first: dict[str, torch.Tensor], folder: Path, weights: Any) -> None:
     """The adapter as trained minus first: A and -B of the first are put behind those of the trained one."""
-    from peft import get_peft_model_state_dict
-
     config = next(iter(model.peft_config.values()))
     kept = {name.replace(".default.", "."): weight for name, weight in first.items()}
     made = {}
-    for name, weight in get_peft_model_state_dict(model, state_dict=weights).items():
+    for name, weight in get_peft_model_state_dict(model, weights, save_embedding_layers=False).items():
         before = kept.get(name)
         if before is None:
             made[name] = weight.contiguous()

@@ -1,6 +1,7 @@
 """Makes a backbone trainable: a LoRA adapter on its linear layers, or all of its weights."""
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from llm_studio.modeling.adapter_start import PISSA, start_adapter
 from llm_studio.modeling.backbones import cached_snapshot
 from llm_studio.modeling.layers import freeze, layers_named
 from llm_studio.modeling.loading import path_of
+from llm_studio.modeling.marker_tokens import rows_to_learn
+from llm_studio.tokens.markers import NewToken
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,10 @@ class Trainable:
     total: int
 
 
-def make_trainable(model: Any, config: ExperimentConfig, *, quantised: bool) -> Trainable:
-    """The model as it will be trained.
+def make_trainable(
+    model: Any, config: ExperimentConfig, *, quantised: bool, new_tokens: Sequence[NewToken] = ()
+) -> Trainable:
+    """The model as it will be trained. new_tokens: whose embeddings are learned beside a LoRA adapter.
 
     Raises:
         UserError: a quantised backbone without LoRA, a layer that does not exist, or a start that cannot be made.
@@ -46,7 +51,7 @@ def make_trainable(model: Any, config: ExperimentConfig, *, quantised: bool) -> 
         model.enable_input_require_grads()
     model.config.use_cache = False
     if training.lora:
-        model = get_peft_model(model, lora_config(model, config))
+        model = get_peft_model(model, lora_config(model, config, new_tokens))
         start_adapter(model, training.init_lora_weights, local_files(config))
         for parameter in model.parameters():
             if parameter.requires_grad:
@@ -68,7 +73,7 @@ def weights_in(parameter: torch.Tensor) -> int:
     return int(parameter.numel()) * (2 if type(parameter).__name__ == "Params4bit" else 1)
 
 
-def lora_config(model: Any, config: ExperimentConfig) -> LoraConfig:
+def lora_config(model: Any, config: ExperimentConfig, new_tokens: Sequence[NewToken] = ()) -> LoraConfig:
     """PEFT's config from ours.
 
     Raises:
@@ -91,6 +96,7 @@ def lora_config(model: Any, config: ExperimentConfig) -> LoraConfig:
         exclude_modules=in_full or None,
         modules_to_save=in_full or None,
         ensure_weight_tying=bool(in_full) and bool(getattr(model.config, "tie_word_embeddings", False)),
+        trainable_token_indices=rows_to_learn(model, new_tokens, [*in_full, *wanted]),
         init_lora_weights=PISSA if training.init_lora_weights == "pissa" else True,
     )
 

@@ -215,7 +215,7 @@ def packed_difference(model: Any, rows: Sequence[Sequence[int]] = ((3, 4, 5, 6, 
     """Largest difference of logits between packed and separate rows, relative to the largest logit; None when the
     backbone refuses packed rows. Computed in the model's own number type, without dropout."""
     mode, embeddings = model.training, model.get_input_embeddings()
-    highest, device = embeddings.num_embeddings - 1, embeddings.weight.device
+    highest, device = len(embeddings.weight) - 1, embeddings.weight.device
     ids = [torch.tensor([[min(token, highest) for token in row]], device=device) for row in rows]
     model.eval()
     try:

@@ -101,7 +101,8 @@ def _write_adapter(home: Home, record: ExperimentRecord, work: Path) -> None:
     make_template(tokenizer, config)
     tokenizer.save_pretrained(work)
     make_tokenizer_readable(work, str(tokenizer.chat_template))
-    (work / "README.md").write_text(_adapter_notes(record, public), encoding="utf-8")
+    notes = _adapter_notes(record, public, grows=bool(settings.get("trainable_token_indices")))
+    (work / "README.md").write_text(notes, encoding="utf-8")
 
 
 def _write_merged(home: Home, record: ExperimentRecord, work: Path, report: Report) -> dict[str, Any]:
@@ -187,13 +188,15 @@ def _public_name(backbone: str) -> str:
     return Path(backbone).name if Path(backbone).expanduser().is_absolute() else backbone
 
 
-def _adapter_notes(record: ExperimentRecord, backbone: str) -> str:
+def _adapter_notes(record: ExperimentRecord, backbone: str, *, grows: bool) -> str:
+    """grows: the tokenizer has tokens that the backbone lacks."""
     if backbone == "starter":
         where = "from llm_studio.starter import BACKBONE\n\nbackbone = str(BACKBONE)  # comes with LLM Studio"
     elif "/" in backbone and not Path(record.backbone).is_absolute():
         where = f'backbone = "{backbone}"  # on the Hugging Face Hub'
     else:
         where = f'backbone = "{backbone}"  # the folder of the backbone'
+    room = "model.resize_token_embeddings(len(tokenizer))  # the markers are tokens of their own\n" if grows else ""
     return f"""# {record.name}: LoRA adapter
 
 Tuned with LLM Studio from the backbone `{backbone}` on the data set {record.dataset_name!r}.
@@ -204,8 +207,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 {where}
 
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(backbone), ".")
 tokenizer = AutoTokenizer.from_pretrained(".")
+model = AutoModelForCausalLM.from_pretrained(backbone)
+{room}model = PeftModel.from_pretrained(model, ".")
 messages = [{{"role": "user", "content": "..."}}]
 ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 print(tokenizer.decode(model.generate(**ids, max_new_tokens=256)[0][ids["input_ids"].shape[1]:]))

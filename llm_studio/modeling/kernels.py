@@ -97,7 +97,7 @@ def _fused_if_equal(model: Any, apply: Apply) -> Choice:
 
 def _logits_and_gradient(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
     embeddings = model.get_input_embeddings()
-    ids = torch.arange(3, 11, device=embeddings.weight.device)[None] % embeddings.num_embeddings
+    ids = torch.arange(3, 11, device=embeddings.weight.device)[None] % len(embeddings.weight)
     mode = model.training
     model.eval()
     try:

@@ -21,6 +21,7 @@ from llm_studio.modeling.backbone_dropout import set_dropout
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.devices import DTYPES, Choice, choose_dtype
 from llm_studio.modeling.download import is_here
+from llm_studio.modeling.marker_tokens import make_room
 from llm_studio.tokens.making import make_template
 from llm_studio.tokens.template import Template
 
@@ -258,6 +259,8 @@ def load_experiment(
         from peft import PeftModel
 
         model, chosen = load_model(config, device=device)
+        if config.tokenizer.add_prompt_answer_tokens:
+            make_room(model, tokenizer, make_template(load_tokenizer(config), config).new_tokens)
         report("Loading the adapter")
         model = PeftModel.from_pretrained(model, str(checkpoint))
     else:

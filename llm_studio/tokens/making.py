@@ -8,6 +8,7 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.data.types import Message
 from llm_studio.errors import UserError
 from llm_studio.tokens.choosing import choose
+from llm_studio.tokens.markers import add_tokens
 from llm_studio.tokens.template import MARK, PROBE, Template
 from llm_studio.tokens.tools import EVERYTHING, PROBE_CALL, PROBE_NAME, PROBE_RESULT, PROBE_TOOLS, Knowledge
 
@@ -27,6 +28,8 @@ def make_template(tokenizer: Any, config: ExperimentConfig) -> Template:
     settings = config.dataset
     chosen = choose(tokenizer, settings)
     tokenizer.chat_template = chosen.jinja
+    marked = config.tokenizer.add_prompt_answer_tokens and chosen.source == "markers"
+    new = add_tokens(tokenizer, chosen.stop_texts) if marked else ()
     pad = next(
         (one for one in (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id) if one is not None), 0
     )
@@ -44,6 +47,7 @@ def make_template(tokenizer: Any, config: ExperimentConfig) -> Template:
         only_last_answer=settings.only_last_answer,
         stop_texts=tuple(dict.fromkeys(text for text in (*chosen.stop_texts, *extra) if text.strip())),
         pad_id=int(pad),
+        new_tokens=new,
     )
     special = {
         *chosen.ends,
@@ -79,9 +83,12 @@ def _end_of_turn(template: Template) -> str:
 
 
 def _stop_ids(template: Template, end_of_turn: str) -> tuple[int, ...]:
-    """The end-of-text token, and the special token that the template puts behind an answer."""
+    """The end-of-text token, the special token that the template puts behind an answer, stop texts that are tokens."""
     tokenizer = template.tokenizer
     found = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
     tail = tokenizer(end_of_turn, add_special_tokens=False)["input_ids"] if end_of_turn else []
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    return tuple(dict.fromkeys([*found, *[int(token) for token in tail if token in special][:1]]))
+    ends = [int(token) for token in tail if token in special][:1]
+    numbers = {str(token): int(number) for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    stops = [numbers[text] for text in template.stop_texts if text in numbers]  # they leave no text in an answer
+    return tuple(dict.fromkeys([*found, *ends, *stops]))

@@ -11,6 +11,7 @@ from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import UserError
 from llm_studio.tokens.choosing import Source
 from llm_studio.tokens.encoding import encode_texts, ids_of_texts, ranges_by_offsets
+from llm_studio.tokens.markers import NewToken
 from llm_studio.tokens.sample import Sample
 from llm_studio.tokens.spans import Patterns, Span
 from llm_studio.tokens.tools import (
@@ -35,6 +36,7 @@ class Template:
     end_of_turn: the text that the template puts behind an answer, empty when it puts none. Templates that know a
     thinking mode are used without it: the data holds answers, and generation must begin as the training did.
     knows: what of tools the template writes; the rest becomes JSON text in the messages, so that it is never lost.
+    new_tokens: markers that were made tokens, and which the backbone does not know yet.
     """
 
     tokenizer: Any
@@ -53,6 +55,7 @@ class Template:
     end_of_turn: str = ""
     pad_id: int = 0
     knows: Knowledge = NOTHING
+    new_tokens: tuple[NewToken, ...] = ()
     _special: frozenset[str] = field(default=frozenset(), repr=False)
     _patterns: Patterns = field(init=False, default_factory=Patterns, repr=False, compare=False)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft.utils.other import TrainableTokensWrapper
 
 from llm_studio.training.losses import weighted_nats
 
@@ -131,9 +132,11 @@ def find_head(model: Any, device: torch.device) -> tuple[OutputHead | None, str]
     head = model.get_output_embeddings()
     if head is None:
         return None, "since this backbone tells no output head"
+    if isinstance(head, TrainableTokensWrapper):
+        return None, "since new tokens are learned, whose rows stand outside the output head"
     if any(hasattr(weight, "device_mesh") for weight in head.parameters()):
         return None, "since the output head is split over several devices"
-    vocabulary = int(model.get_input_embeddings().num_embeddings)
+    vocabulary = len(model.get_input_embeddings().weight)
     found = OutputHead(head, vocabulary, limit_bytes(device, vocabulary))
     if not _gives_out_untouched(model, head, vocabulary):
         return None, "since this backbone changes what its output head gives"

@@ -42,6 +42,8 @@ def prepare(store: Store, dataset_id: str, config: ExperimentConfig, reporter: T
     tokenizer = load_tokenizer(config)
     template = make_template(tokenizer, config)
     reporter.note(f"Chat template: {template.source}, since {template.reason}.")
+    if words := marker_words(template, config):
+        reporter.note(words)
     samples = tokenised_rows(store, template, dataset, parts_of(config), reporter)
     counts = samples.counts()
     learned = counts.rows - len(counts.dropped) - len(counts.unlearned)
@@ -52,6 +54,15 @@ def prepare(store: Store, dataset_id: str, config: ExperimentConfig, reporter: T
         reporter.note(words)
     counts.refuse_nothing(template.max_length, template.truncation)
     return Prepared(config, dataset, tokenizer, template, samples.learned(), counts.tokens / max(1, counts.rows))
+
+
+def marker_words(template: Template, config: ExperimentConfig) -> str:
+    """What becomes of markers as tokens; empty where nobody asked for them."""
+    if not config.tokenizer.add_prompt_answer_tokens:
+        return ""
+    if template.source != "markers":
+        return "Markers as tokens has no effect: the chat template is not made of markers."
+    return f"{len(template.new_tokens)} markers are new tokens, whose embeddings are learned."
 
 
 def augmentation_of(prepared: Prepared) -> Augmentation | None:
@@ -115,7 +126,7 @@ def check_vocabulary(model: Any, samples: StoredSamples, name: str) -> None:
     Raises:
         UserError: it does.
     """
-    known = int(model.get_input_embeddings().num_embeddings)
+    known = len(model.get_input_embeddings().weight)
     highest = samples.highest_id
     if highest >= known:
         raise UserError(

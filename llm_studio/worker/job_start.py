@@ -119,6 +119,11 @@ class Start:
     begun: Begun | None
     own: bool
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it starts from all weights of a model, not from a backbone with or without an adapter."""
+        return self.weights is not None and not is_adapter(self.weights)
+
     def adapter_settings(self, config: ExperimentConfig) -> ExperimentConfig:
         """An adapter that is taken over is not first set to anything clever."""
         if self.weights is None:
@@ -175,7 +180,7 @@ def load_to_train(start: Start, config: ExperimentConfig, device: str, needed: N
     wanted = config.architecture.backbone_dtype
     if start.begun is not None:
         config = config.with_changes({"architecture.backbone_dtype": start.begun.dtype})
-    if start.weights is not None and not is_adapter(start.weights):
+    if start.is_whole:
         config = config.with_changes({"llm_backbone": str(start.weights)})
     model, dtype = load_model(config, device=device, needed=needed, trains=True)
     if start.begun is not None and wanted == "auto":

@@ -21,6 +21,7 @@ from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.devices import Choice
 from llm_studio.modeling.download import fetch, is_here, use_token
 from llm_studio.modeling.loading import QUANTISED, experiment_config, quiet
+from llm_studio.modeling.marker_tokens import make_room
 from llm_studio.modeling.origin import Origin, weights_fingerprint
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.store.rounds import read_rounds
@@ -108,7 +109,9 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     if scores and start.weights is None and not split:
         evaluations.before(model, dtype.value, prepared.dataset.fingerprint, of=start.words)
     set_seed(config.environment.seed)  # the same start, whether the scores above were computed or known
-    trainable = make_trainable(model, start.adapter_settings(config), quantised=dtype.value in QUANTISED)
+    new = prepared.template.new_tokens
+    quantised = dtype.value in QUANTISED
+    trainable = make_trainable(model, start.adapter_settings(config), quantised=quantised, new_tokens=new)
     reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
     if start.weights is not None and is_adapter(start.weights):
         take_weights(trainable.model, start.weights, start.words)
@@ -148,6 +151,8 @@ def load_backbone(
     device, split = processes.device, processes.kind == "fsdp"
     loaded_as, loaded_on = (as_split(config, device), "cpu") if split else (config, device)
     model, dtype = load_to_train(start, loaded_as, loaded_on, needs(config, facts, mean_tokens=prepared.mean_tokens))
+    if prepared.template.new_tokens and not start.is_whole:
+        make_room(model, prepared.tokenizer, prepared.template.new_tokens)
     check_vocabulary(model, prepared.samples, config.llm_backbone)
     autocast, why = devices.choose_autocast(device=device, environment=config.environment, dtype=dtype.value)
     reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")

@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from llm_studio.modeling.adapter_start import save_model
 from llm_studio.training.checkpoints import size_of, sync
 
 WRITTEN_BYTES = 256_000_000
@@ -36,7 +37,7 @@ def write_checkpoint(model: Any, tokenizer: Any, folder: Path) -> Written:
         return write_sample(expected, folder)
     target = folder / "checkpoint"
     began = time.perf_counter()
-    model.save_pretrained(str(target))
+    save_model(model, target)
     tokenizer.save_pretrained(str(target))
     seconds = time.perf_counter() - began
     size = folder_size(target)
