@@ -10,6 +10,7 @@ from llm_studio.charts.curves import forget_curves
 from llm_studio.config import BackboneFacts, ExperimentConfig, Finding, check, from_yaml, to_yaml
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import check_backbone
+from llm_studio.modeling.further_file import file_of
 from llm_studio.store import DatasetRecord, ExperimentRecord, Store
 from llm_studio.store.rounds import read_rounds, write_rounds
 
@@ -30,6 +31,7 @@ def start_experiment(store: Store, config: ExperimentConfig, *, start: Start | N
     dataset = dataset_of(store, config)
     device = choose_device(config.environment.gpus)
     facts = facts_of(store, config)
+    file_of(config)  # refuses one that is not there
     findings = check(
         config,
         train_rows=dataset.train_rows,

@@ -16,6 +16,7 @@ from llm_studio.config.device_names import places
 from llm_studio.config.generated_rows import Costs
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import cached_snapshot, is_path
+from llm_studio.modeling.further_file import stamp
 from llm_studio.starter import BACKBONE
 from llm_studio.store import DatasetRecord, JobRecord, Store
 from llm_studio.training.forecast import Forecast, Measured, answers_of, costs_of, forecast
@@ -72,16 +73,18 @@ def library_versions() -> tuple[str, ...]:
 
 
 def files_of(config: ExperimentConfig) -> list[tuple[str, int, int]]:
-    """Name, size and time of each file of the backbone; none while it would have to be downloaded."""
+    """Name, size and time of each file of the backbone, none while it would have to be downloaded, and of the file that
+    is laid over it."""
     name = config.llm_backbone.strip()
     folder: Path | None = BACKBONE if name == "starter" else None
     if folder is None:
         here = is_path(name)
         folder = Path(name).expanduser() if here else cached_snapshot(name, config.environment.huggingface_branch)
+    further = stamp(config)
     if folder is None or not folder.is_dir():
-        return []
+        return further
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return [*further, *((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)]
 
 
 def figures_of(store: Store, key: str) -> Measured | None:

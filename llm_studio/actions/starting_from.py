@@ -102,10 +102,11 @@ def start_findings(store: Store, config: ExperimentConfig, start: Start) -> Iter
     checkpoint = checkpoint_of_start(store, start)
     record = store.experiments.get(start.experiment_id)
     source = from_yaml((store.home.experiment(record.id) / CONFIG).read_text(encoding="utf-8")).config
-    for path in ("llm_backbone", "environment.huggingface_branch"):
+    for path in ("llm_backbone", "environment.huggingface_branch", "architecture.pretrained_weights"):
         if config.get(path) != source.get(path):
-            what = f"{record.name} was trained on {source.get(path)}, not on {config.get(path)}."
-            fix = f"Set it to {source.get(path)}, or start from the backbone."
+            there, here = source.get(path) or "the backbone alone", config.get(path) or "the backbone alone"
+            what = f"{record.name} was trained on {there}, not on {here}."
+            fix = f"Set it to {source.get(path) or 'nothing'}, or start from the backbone."
             yield Finding("error", path, what, fix)
     if start.what == "adapter":
         yield from adapter_findings(config, source, checkpoint, record.name)

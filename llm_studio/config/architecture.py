@@ -26,5 +26,6 @@ class Architecture(Section):
     """Dropout inside the backbone while training, in all places where its architecture has one; the log says so when it
     has none."""
 
-    pretrained_weights: Annotated[str, Knob(title="Further weights", level="expert", status="coming")] = ""
-    """A file of weights that is loaded on top of the backbone."""
+    pretrained_weights: Annotated[str, Knob(title="Further weights", level="expert")] = ""
+    """A file of weights on this machine (.safetensors, or a state_dict in .pth, .pt or .bin) that is laid over the
+    backbone's before training; weights it does not name stay. For a backbone in 16 or 32 bits."""

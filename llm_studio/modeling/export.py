@@ -91,12 +91,19 @@ def _write_adapter(home: Home, record: ExperimentRecord, work: Path) -> None:
             where=f"experiment {record.name}",
             fix="Export the merged model instead.",
         )
+    config = experiment_config(home.experiment(record.id))
+    if config.architecture.pretrained_weights:
+        raise UserError(
+            f"The adapter of {record.name} was learned on a backbone with further weights from a file "
+            f"({Path(config.architecture.pretrained_weights).name}), so it would answer nonsense without them.",
+            where=f"experiment {record.name}",
+            fix="Export the merged model instead.",
+        )
     for name in ADAPTER_FILES:
         shutil.copyfile(checkpoint / name, work / name)
     settings = read_json(work / ADAPTER_FILES[0])
     public = _public_name(record.backbone)
     write_json(work / ADAPTER_FILES[0], settings | {"base_model_name_or_path": public})
-    config = experiment_config(home.experiment(record.id))
     tokenizer = load_tokenizer(config, checkpoint)
     make_template(tokenizer, config)
     tokenizer.save_pretrained(work)

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from llm_studio import starter
@@ -21,7 +20,10 @@ from llm_studio.modeling.backbone_dropout import set_dropout
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.devices import DTYPES, Choice, choose_dtype
 from llm_studio.modeling.download import is_here
+from llm_studio.modeling.further_file import file_of
+from llm_studio.modeling.further_weights import lay_over
 from llm_studio.modeling.marker_tokens import make_room
+from llm_studio.modeling.quantising import QUANTISED, computing_dtype, keep_gradients, quantisation
 from llm_studio.tokens.making import make_template
 from llm_studio.tokens.template import Template
 
@@ -30,7 +32,6 @@ CONFIG_FILE = "config.yaml"
 OWN_BACKBONE = "backbone"
 REPLACED = ".replaced"
 """End of the name that a checkpoint has for the moment between its replacement's being ready and being there."""
-QUANTISED = ("int8", "int4")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,12 @@ def experiment_config(folder: Path) -> ExperimentConfig:
     """
     config = from_yaml((folder / CONFIG_FILE).read_text(encoding="utf-8")).config
     own = folder / OWN_BACKBONE
-    return config.with_changes({"llm_backbone": str(own)}) if (own / "config.json").is_file() else config
+    return standing_alone(config, own) if (own / "config.json").is_file() else config
+
+
+def standing_alone(config: ExperimentConfig, folder: Path) -> ExperimentConfig:
+    """The config with all weights from `folder`, which hold those of a file beside the backbone already."""
+    return config.with_changes({"llm_backbone": str(folder), "architecture.pretrained_weights": ""})
 
 
 def hub_arguments(config: ExperimentConfig, name: str) -> dict[str, Any]:
@@ -148,6 +154,13 @@ def load_model(
         arguments["dtype"] = computing_dtype(device)
     else:
         arguments["dtype"] = DTYPES[dtype.value]
+    further = file_of(config)
+    if further is not None and dtype.value in QUANTISED:
+        raise UserError(
+            f"Further weights cannot be laid over a backbone in {dtype.value}.",
+            where="architecture.backbone_dtype",
+            fix="Choose bfloat16, float16 or float32.",
+        )
     share = config.architecture.intermediate_dropout if trains else 0.0
     try:
         if share:
@@ -164,6 +177,8 @@ def load_model(
         raise _cannot_load("backbone", name, error) from error
     if trains and dtype.value == "int4":
         keep_gradients(model)
+    if further is not None:
+        lay_over(model, further)
     return model, dtype
 
 
@@ -181,40 +196,10 @@ def needs_to_answer(config: ExperimentConfig) -> Needs | None:
     return Needs(facts.parameters, state_bytes=0.0, row_bytes=0.0, batch_size=1)
 
 
-def keep_gradients(model: Any) -> None:
-    """Keep 4-bit layers in the layout that can be trained.
-
-    On processors with AVX-512 BF16 bitsandbytes 0.50 packs their weights for good at the first forward in eval mode,
-    for a kernel without a gradient: training after a scoring would then be silently wrong.
-    """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or in the machine."""
     words = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
-
-
-def quantisation(dtype: str, device: str) -> BitsAndBytesConfig:
-    """bitsandbytes in 8 bits, or in 4 bits (NF4 with double quantisation, arXiv:2305.14314)."""
-    if dtype == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=computing_dtype(device),
-    )
-
-
-def computing_dtype(device: str) -> torch.dtype:
-    """What a quantised backbone computes in: bfloat16 on a GPU that has it, else float32 (float16 on older GPUs)."""
-    if device == "cpu":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
 def load_backbone(name: str, *, device: str, report: Report = lambda words: None) -> LoadedModel:
@@ -264,7 +249,7 @@ def load_experiment(
         report("Loading the adapter")
         model = PeftModel.from_pretrained(model, str(checkpoint))
     else:
-        model, chosen = load_model(config.with_changes({"llm_backbone": str(checkpoint)}), device=device)
+        model, chosen = load_model(standing_alone(config, checkpoint), device=device)
     return LoadedModel(model.eval(), tokenizer, template, is_adapter, config, device, chosen)
 
 

@@ -9,7 +9,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from llm_studio.modeling.devices import DTYPES
-from llm_studio.modeling.loading import QUANTISED, LoadedModel, load_experiment, quiet
+from llm_studio.modeling.loading import LoadedModel, load_experiment, quiet
+from llm_studio.modeling.quantising import QUANTISED
 
 Logits = list[torch.Tensor]  # one [T, V] per row, float32, on the CPU
 MOST_ROWS = 8

@@ -15,6 +15,7 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.evaluation.scores import all_scores, mean_of_rows
 from llm_studio.evaluation.scoring import Question, score_rows
 from llm_studio.evaluation.types import Prediction, Score
+from llm_studio.modeling.further_file import stamp
 from llm_studio.modeling.heap import give_back
 from llm_studio.modeling.loading import path_of
 from llm_studio.store import ExperimentRecord, Store
@@ -166,6 +167,7 @@ def base_scores_key(
         config.llm_backbone,
         config.environment.huggingface_branch,
         [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
+        stamp(config),
         fingerprint,
         dtype,
         device.partition(":")[0],

@@ -21,7 +21,15 @@ from llm_studio.config.memory import Needs
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import check_backbone, folder_of
 from llm_studio.modeling.devices import Choice
-from llm_studio.modeling.loading import OWN_BACKBONE, checkpoint_of, experiment_config, load_model, load_tokenizer
+from llm_studio.modeling.further_file import file_of, fingerprint
+from llm_studio.modeling.loading import (
+    OWN_BACKBONE,
+    checkpoint_of,
+    experiment_config,
+    load_model,
+    load_tokenizer,
+    standing_alone,
+)
 from llm_studio.modeling.merging import merged_dtype, merged_model
 from llm_studio.modeling.origin import read_origin, refuse_other_weights, weights_fingerprint
 from llm_studio.store import ExperimentRecord, Store
@@ -57,9 +65,15 @@ def write_begun(folder: Path, begun: Begun) -> None:
 
 
 def fingerprint_of(config: ExperimentConfig) -> str:
-    """Of the backbone's weights as they lie on this machine."""
+    """Of the backbone's weights as they lie on this machine, and of the file that is laid over them.
+
+    Raises:
+        UserError: that file is gone.
+    """
     folder = folder_of(config.llm_backbone, config.environment.huggingface_branch)
-    return "" if folder is None else weights_fingerprint(folder)
+    found = "" if folder is None else weights_fingerprint(folder)
+    further = file_of(config)
+    return found if further is None else f"{found}+{fingerprint(further)}"
 
 
 def source_words(store: Store, record: ExperimentRecord) -> str:
@@ -104,7 +118,7 @@ def merge_start(
         reporter.note(f"The adapter was merged into the backbone in {dtype}; this experiment trains on the result.")
     if not (own / "config.json").is_file():
         return config, facts
-    config = config.with_changes({"llm_backbone": str(own)})
+    config = standing_alone(config, own)
     return config, check_backbone(str(own), trust_remote_code=config.environment.trust_remote_code)
 
 
@@ -181,7 +195,7 @@ def load_to_train(start: Start, config: ExperimentConfig, device: str, needed: N
     if start.begun is not None:
         config = config.with_changes({"architecture.backbone_dtype": start.begun.dtype})
     if start.is_whole:
-        config = config.with_changes({"llm_backbone": str(start.weights)})
+        config = standing_alone(config, Path(start.weights or ""))
     model, dtype = load_model(config, device=device, needed=needed, trains=True)
     if start.begun is not None and wanted == "auto":
         dtype = Choice(dtype.value, "as it began")

@@ -20,9 +20,11 @@ from llm_studio.modeling.backbone_dropout import dropouts_of
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.devices import Choice
 from llm_studio.modeling.download import fetch, is_here, use_token
-from llm_studio.modeling.loading import QUANTISED, experiment_config, quiet
+from llm_studio.modeling.further_weights import TAKEN
+from llm_studio.modeling.loading import experiment_config, quiet
 from llm_studio.modeling.marker_tokens import make_room
 from llm_studio.modeling.origin import Origin, weights_fingerprint
+from llm_studio.modeling.quantising import QUANTISED
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.store.rounds import read_rounds
 from llm_studio.training.divergence import DivergedError
@@ -153,6 +155,8 @@ def load_backbone(
     model, dtype = load_to_train(start, loaded_as, loaded_on, needs(config, facts, mean_tokens=prepared.mean_tokens))
     if prepared.template.new_tokens and not start.is_whole:
         make_room(model, prepared.tokenizer, prepared.template.new_tokens)
+    if words := getattr(model, TAKEN, ""):
+        reporter.note(words)
     check_vocabulary(model, prepared.samples, config.llm_backbone)
     autocast, why = devices.choose_autocast(device=device, environment=config.environment, dtype=dtype.value)
     reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")

@@ -9,8 +9,9 @@ from llm_studio.config.memory import needs
 from llm_studio.modeling import devices
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
-from llm_studio.modeling.loading import QUANTISED, load_model, quiet
+from llm_studio.modeling.loading import load_model, quiet
 from llm_studio.modeling.marker_tokens import make_room
+from llm_studio.modeling.quantising import QUANTISED
 from llm_studio.store import Store
 from llm_studio.worker.job_answers import estimated
 from llm_studio.worker.job_evaluation import base_scores_key

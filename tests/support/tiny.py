@@ -10,7 +10,8 @@ from transformers import set_seed
 from llm_studio.config import ExperimentConfig, make_config
 from llm_studio.data.types import Conversation, Message
 from llm_studio.modeling.adapters import make_trainable
-from llm_studio.modeling.loading import QUANTISED, load_model, load_tokenizer
+from llm_studio.modeling.loading import load_model, load_tokenizer
+from llm_studio.modeling.quantising import QUANTISED
 from llm_studio.tokens.making import make_template
 from llm_studio.tokens.sample import IGNORE_INDEX, Sample
 from llm_studio.tokens.template import Template

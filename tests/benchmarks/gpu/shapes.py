@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from llm_studio.modeling.loading import keep_gradients
+from llm_studio.modeling.quantising import keep_gradients
 from llm_studio.tokens.sample import Sample
 
 LORA_R = 16

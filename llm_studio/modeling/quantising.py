@@ -1,0 +1,38 @@
+"""How a backbone is held in 8 or 4 bits, and what it computes in then."""
+
+from typing import Any
+
+import torch
+from transformers import BitsAndBytesConfig
+
+QUANTISED = ("int8", "int4")
+
+
+def keep_gradients(model: Any) -> None:
+    """Keep 4-bit layers in the layout that can be trained.
+
+    On processors with AVX-512 BF16 bitsandbytes 0.50 packs their weights for good at the first forward in eval mode,
+    for a kernel without a gradient: training after a scoring would then be silently wrong.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def quantisation(dtype: str, device: str) -> BitsAndBytesConfig:
+    """bitsandbytes in 8 bits, or in 4 bits (NF4 with double quantisation, arXiv:2305.14314)."""
+    if dtype == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=computing_dtype(device),
+    )
+
+
+def computing_dtype(device: str) -> torch.dtype:
+    """What a quantised backbone computes in: bfloat16 on a GPU that has it, else float32 (float16 on older GPUs)."""
+    if device == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
