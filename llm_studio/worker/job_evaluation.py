@@ -55,6 +55,7 @@ class Evaluations:
         self.questions = questions
         self.base_scores = ""
         self.seconds_before = 0.0
+        self._noted: set[str] = set()
 
     def before(self, model: Any, dtype: str, fingerprint: str, *, of: str, key: str = "") -> None:
         """Score what the experiment starts from, or take the scores from an earlier experiment on the same rows.
@@ -90,6 +91,11 @@ class Evaluations:
         beside.write_text(json.dumps(values), encoding="utf-8")
         beside.replace(scores_file)
 
+    def _once(self, words: str) -> None:
+        if words not in self._noted:
+            self._noted.add(words)
+            self._reporter.note(words)
+
     def score(self, model: Any, step: int, epoch: float, moment: str, prefix: str = "") -> Values:
         """Score the model as it is now, write charts row and predictions, and set the scores of the moment; {} in a
         process that is not the first, which only takes part.
@@ -109,7 +115,7 @@ class Evaluations:
             return score_rows(model, self._template, questions, config, should_stop=should_stop, report=report)
 
         predictions = score_together(
-            score, model, self.questions, self.config, self.processes, self._reporter.should_stop
+            score, model, self.questions, self.config, self.processes, self._reporter.should_stop, note=self._once
         )
         give_back()
         if not self.processes.first:

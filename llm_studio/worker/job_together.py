@@ -22,6 +22,11 @@ Score = Callable[[Sequence[Question], ExperimentConfig, Callable[[], bool]], lis
 ROOM = 0.7
 """Share of the free memory that a split model may take to be scored whole; answers need the rest."""
 
+UNTIMED = (
+    "The time limit of an answer is not kept: the model is split, and its processes must draw the same tokens. "
+    "Shorten the longest answer instead."
+)
+
 
 def score_together(
     score: Score,
@@ -31,6 +36,7 @@ def score_together(
     processes: Processes,
     should_stop: Callable[[], bool],
     room: float = ROOM,
+    note: Callable[[str], None] = lambda words: None,
 ) -> list[Prediction]:
     """Predictions of all questions, in every process.
 
@@ -38,7 +44,7 @@ def score_together(
     not, it is gathered layer by layer in each forward, in which all processes must take part: they score all questions
     in step, with the same random numbers and without a limit of time for an answer.
 
-    room: share of the free memory that a split model may take to be made whole.
+    room: share of the free memory that a split model may take to be made whole. note: told what could not be kept.
 
     Raises:
         Cancelled: the user asked to stop; in all processes.
@@ -48,6 +54,8 @@ def score_together(
     if processes.kind == "fsdp":
         if not processes.everywhere(bytes_of(model) <= processes.free_bytes() * room):
             torch.manual_seed(config.environment.seed)
+            if config.prediction.max_time:
+                note(UNTIMED)
             by_tokens = config.with_changes({"prediction.max_time": 0.0})  # clocks differ, and one would go on alone
             return score(questions, by_tokens, lambda: processes.agreed(should_stop())[0])
         with made_whole(model):

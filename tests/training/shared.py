@@ -1,7 +1,8 @@
 """A few short trainings in a process that is one of two: writes what it saw as JSON.
 
 `python shared.py FOLDER`, started twice as torchrun does. FOLDER/plan.json lists the trainings: name, kind, packed,
-config and rows; state: the folder of their states when it is not of their name; stop_after: the step after which the
+config and rows; autocast: "float16" or nothing; state: the folder of their states when it is not of their name;
+stop_after: the step after which the
 first process, and it alone, is asked to stop; most_generated: score the model instead of training it. The first prints
 [step, loss] after every step.
 """
@@ -43,6 +44,7 @@ def train(folder: Path, plan: dict[str, Any], processes: Processes) -> dict[str,
         listen=listen,
         samples=rows_of(config, plan["rows"])[1],
         packed=plan["packed"],
+        autocast=torch.float16 if plan.get("autocast") == "float16" else None,
         processes=processes.sharing(plan["kind"]),
         should_stop=lambda: len(steps) >= plan.get("stop_after", 1_000_000),
     )

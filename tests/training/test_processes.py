@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoTokenizer, MixtralConfig, MixtralForCausalLM
 
 from llm_studio.config import ExperimentConfig, make_config, to_yaml
 from llm_studio.errors import UserError
@@ -35,6 +36,10 @@ CASES = {
     "fsdp in bf16": ("fsdp", True, {"architecture.backbone_dtype": "bfloat16"}),
     "fsdp all weights": ("fsdp", True, {"training.lora": False, "training.learning_rate": 1e-3}),
     "ddp in int8": ("ddp", True, {"architecture.backbone_dtype": "int8"}),
+    "ddp experts": ("ddp", True, {"training.lora": False, "training.learning_rate": 1e-3}),
+    "fsdp experts": ("fsdp", True, {"training.lora": False, "training.learning_rate": 1e-3}),
+    "ddp in float16": ("ddp", True, {}),
+    "fsdp in float16": ("fsdp", True, {}),
 }
 
 
@@ -43,6 +48,30 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     quiet()
     return make_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+def case_of(backbone: Path, name: str) -> tuple[str, bool, ExperimentConfig, dict[str, Any]]:
+    """kind, packed, config and further words of its plan."""
+    kind, packed, changes = CASES[name]
+    if "experts" in name:
+        changes = changes | {"llm_backbone": str(experts_of(backbone))}
+    others = {"autocast": "float16"} if "float16" in name else {}
+    return kind, packed, config_of(backbone, **STEP, **changes), others
+
+
+def experts_of(backbone: Path) -> Path:
+    """A Mixtral with eight experts, of which two read a token: with a few short rows most get none."""
+    folder = backbone.with_name("experts")
+    if not folder.exists():
+        config = MixtralConfig(
+            vocab_size=AutoConfig.from_pretrained(backbone).vocab_size, hidden_size=32, intermediate_size=32,
+            num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, num_local_experts=8,
+            max_position_embeddings=256,
+        )  # fmt: skip
+        torch.manual_seed(1)
+        MixtralForCausalLM(config).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(backbone).save_pretrained(folder)
+    return folder
 
 
 def plan_of(name: str, kind: str, packed: bool, config: ExperimentConfig, **others: Any) -> dict[str, Any]:
@@ -88,10 +117,10 @@ def found(folder: Path, plans: Sequence[dict[str, Any]]) -> list[dict[str, Any]]
 @pytest.fixture(scope="module")
 def seen(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """All short trainings in one pair of processes, which take longer to start than to train."""
-    plans = [
-        plan_of(name, kind, packed, config_of(backbone, **STEP, **changes))
-        for name, (kind, packed, changes) in CASES.items()
-    ]
+    plans = []
+    for name in CASES:
+        kind, packed, config, others = case_of(backbone, name)
+        plans.append(plan_of(name, kind, packed, config, **others))
     with_dropout = config_of(backbone, **STEP | {"training.lora_dropout": 0.1})
     for kind in ("ddp", "fsdp"):
         plans.append(plan_of(f"{kind} whole", kind, True, with_dropout))
@@ -111,11 +140,11 @@ def seen(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[
 def test_two_processes_give_the_losses_and_gradients_of_one(
     backbone: Path, tmp_path: Path, seen: list[dict[str, Any]], name: str
 ) -> None:
-    _, packed, changes = CASES[name]
-    config = config_of(backbone, **STEP, **changes)
-    alone, _, _ = run(config, tmp_path, packed=packed, samples=rows_of(config, ROWS)[1])
+    _, packed, config, others = case_of(backbone, name)
+    autocast = torch.float16 if others else None
+    alone, _, _ = run(config, tmp_path, packed=packed, samples=rows_of(config, ROWS)[1], autocast=autocast)
     steps = seen[0][name]["steps"]
-    rounds = 100 if "bf16" in name else 1
+    rounds = 100 if "16" in name else 1
     assert [step for step, _, _ in steps] == [1, 2, 3, 4, 5, 6]
     assert [loss for _, loss, _ in steps] == pytest.approx([step.loss for step in alone], abs=1e-5 * rounds)
     assert [norm for *_, norm in steps] == pytest.approx([step.gradient_norm for step in alone], rel=1e-4 * rounds)
@@ -138,11 +167,12 @@ def test_processes_that_share_a_model_stop_with_the_first_and_go_on_to_the_very_
     assert seen[0]["first part"]["steps"] + seen[0]["second part"]["steps"] == seen[0]["fsdp whole"]["steps"]
 
 
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_processes_killed_at_any_step_go_on_to_the_very_same_losses(
-    backbone: Path, tmp_path: Path, seen: list[dict[str, Any]]
+    backbone: Path, tmp_path: Path, seen: list[dict[str, Any]], kind: str
 ) -> None:
     changes = STEP | {"training.lora_dropout": 0.1, "training.checkpoint_minutes": 1e-6}
-    plans = [plan_of("killed", "ddp", True, config_of(backbone, **changes))]
+    plans = [plan_of("killed", kind, True, config_of(backbone, **changes))]
     wanted, told = random.randrange(2, 6), []
     with two(tmp_path, plans) as processes:
         assert processes[0].stdout is not None
@@ -155,7 +185,7 @@ def test_processes_killed_at_any_step_go_on_to_the_very_same_losses(
             process.wait()
     rest = [step[:2] for step in found(tmp_path, plans)[0]["killed"]["steps"]]
     assert rest and rest[0][0] > 1
-    assert dict(told) | dict(rest) == {step: loss for step, loss, _ in seen[0]["ddp whole"]["steps"]}
+    assert dict(told) | dict(rest) == {step: loss for step, loss, _ in seen[0][f"{kind} whole"]["steps"]}
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])

@@ -13,6 +13,7 @@ import psutil
 import pyarrow.parquet as parquet
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from llm_studio.actions.experiments import continue_experiment
 from llm_studio.data import open_dataset
@@ -132,11 +133,7 @@ class SmallLlama(LlamaForCausalLM):
 
 @pytest.mark.slow
 def test_when_one_device_is_too_small_all_start_again_with_half_the_micro_batch(store: Store, tmp_path: Path) -> None:
-    small = make_backbone(tmp_path / "small")
-    (small / "small.py").write_text(SMALL, encoding="utf-8")
-    config = json.loads((small / "config.json").read_text(encoding="utf-8"))
-    config["auto_map"] = {"AutoModelForCausalLM": "small.SmallLlama"}
-    (small / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    small = with_code(make_backbone(tmp_path / "small"), "SmallLlama", SMALL)
     changes = {"environment.gpus": "cpu:2", "environment.trust_remote_code": True, "training.packing": "never"}
     changes |= {"training.epochs": 1, "training.evaluate_before_training": False, "training.batch_size": 8}
     record = started(store, small, **changes)
@@ -148,3 +145,54 @@ def test_when_one_device_is_too_small_all_start_again_with_half_the_micro_batch(
     assert sum("micro-batches hold 2 rows" in note for note in notes) == 1
     steps = [row["step"] for row in charts(store, record, "step")]
     assert steps == list(range(1, len(steps) + 1))
+
+
+SPOILT = """
+import os
+from transformers import LlamaForCausalLM
+
+
+class SpoiltLlama(LlamaForCausalLM):
+    # its second process computes no number from the fifth step on
+
+    taken = 0
+
+    def forward(self, *arguments, **named):
+        found = super().forward(*arguments, **named)
+        if self.training:
+            self.taken += 1
+            if os.environ.get("RANK") == "1" and self.taken > 4:
+                found.logits = found.logits * float("nan")
+        return found
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_when_one_process_computes_no_number_all_end_with_the_last_good_weights_and_the_reason(
+    store: Store, tmp_path: Path, how: str
+) -> None:
+    spoilt = with_code(make_backbone(tmp_path / "spoilt"), "SpoiltLlama", SPOILT)
+    changes = {"environment.gpus": "cpu:2", "environment.trust_remote_code": True, "environment.distributed": how}
+    changes |= {"training.packing": "never", "training.evaluate_before_training": False}
+    record = started(store, spoilt, **changes)
+    process = process_of(store, record)
+    assert process.wait(LIMIT_SECONDS) == 1
+    ended = store.experiments.get(record.id)
+    assert ended.status == "failed" and ended.error is not None
+    assert "no number" in ended.error["what"], (ended.error, logs_of(store, record))
+    assert ended.error["fix"]
+    assert len(charts(store, record, "step")) >= 3
+    kept = load_file(store.home.experiment(record.id) / "checkpoints" / "last" / "adapter_model.safetensors")
+    assert all(bool(torch.isfinite(weight).all()) for weight in kept.values())
+    assert any(bool(weight.any()) for name, weight in kept.items() if "lora_B" in name)
+    assert store.leases.holder("cpu") is None
+
+
+def with_code(backbone: Path, name: str, code: str) -> Path:
+    """The backbone with a class of its own."""
+    (backbone / "own.py").write_text(code, encoding="utf-8")
+    config = json.loads((backbone / "config.json").read_text(encoding="utf-8"))
+    config["auto_map"] = {"AutoModelForCausalLM": f"own.{name}"}
+    (backbone / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return backbone
