@@ -4,6 +4,7 @@ Run as `python -m tests.benchmarks.contestant SPEC.json`. It reads one order a l
 with one. What libraries print goes to standard error.
 """
 
+import gc
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llm_studio.modeling.heap import keep_few_kernels
+from llm_studio.modeling.heap import give_back, keep_few_kernels
 from llm_studio.modeling.threads import share_cores
 
 IGNORED = -100
@@ -66,11 +67,15 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         if order["do"] == "train":
+            trained = None
             with tempfile.TemporaryDirectory() as folder:
                 one = ready(spec, Path(getattr(spec, order["on"])), Path(folder))
                 began = time.process_time()
                 answer = {"seconds": one.train(), "processor_seconds": time.process_time() - began}
             trained = one.model
+            del one
+            gc.collect()
+            give_back()  # a waiting contestant is not to fill the memory of the others
         else:
             answer = {"loss": held_out_loss(spec, trained), "before": held_out_loss(spec, None)}
         print(json.dumps(answer | {"peak_gb": peak_gb()}), file=answers)
