@@ -1,11 +1,10 @@
 """Scores rows with a model: likelihood of the right answers for all of them, generated answers for some.
 
-These are two passes. Sharing the keys and values of the prompts would save reading them twice, which is little beside
-the answers, drawn token by token, and would force one batch size on both.
+Rows that get an answer are read once for both, see `reading_once`; the others follow.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,14 +12,13 @@ import torch
 from llm_studio.config import ExperimentConfig
 from llm_studio.data.types import Conversation
 from llm_studio.errors import Cancelled
+from llm_studio.evaluation.nats import LOGIT_ELEMENTS, lay
+from llm_studio.evaluation.reading_once import ReadsOnce
 from llm_studio.evaluation.types import Prediction
 from llm_studio.modeling.attention import takes_logits_to_keep
 from llm_studio.modeling.generation import generate
 from llm_studio.tokens.sample import IGNORE_INDEX, Sample
 from llm_studio.tokens.template import Template
-
-LOGIT_ELEMENTS = {"cpu": 2**24, "cuda": 2**28}
-"""Logits in memory at once: rows of a batch x tokens x vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,6 @@ def score_rows(
     questions: Sequence[Question],
     config: ExperimentConfig,
     *,
-    autocast: torch.dtype | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     report: Callable[[str], None] = lambda words: None,
 ) -> list[Prediction]:
@@ -79,8 +76,8 @@ def score_rows(
     """
     was_training = model.training
     model.eval()
+    once = ReadsOnce(questions, template.pad_id)
     try:
-        likelihoods = log_likelihoods(model, template, questions, autocast, should_stop, report)
         most = config.prediction.max_generated_rows or len(questions)
         chosen = list(questions[:most])
         report(f"Generating answers: 0 of {len(chosen)} rows")
@@ -92,28 +89,50 @@ def score_rows(
             expected_tokens=[max(1, len(question.sample.input_ids) - len(question.prompt)) for question in chosen],
             should_stop=should_stop,
             report=lambda done: report(f"Generating answers: {done} of {len(chosen)} rows"),
+            reading=once.of,
         )
+        rest = [number for number in range(len(questions)) if number not in once.nats]
+        others = log_likelihoods(model, template, [questions[number] for number in rest], should_stop, report)
     finally:
         model.train(was_training)
+    nats = once.nats | dict(zip(rest, others, strict=True))
     return [
-        replace(prediction, output=outputs[index] if index < len(outputs) else None)
-        for index, prediction in enumerate(likelihoods)
+        prediction_of(question, nats[number], outputs[number] if number < len(outputs) else None)
+        for number, question in enumerate(questions)
     ]
+
+
+def prediction_of(question: Question, nats: tuple[float, float], output: str | None) -> Prediction:
+    """nats: of the answer, of all learned tokens."""
+    sample = question.sample
+    return Prediction(
+        row=sample.row,
+        prompt=question.prompt_text,
+        target=question.target,
+        output=output,
+        nll_nats=nats[0],
+        answer_tokens=sum(label != IGNORE_INDEX for label in sample.answer_labels),
+        loss_nats=nats[1],
+        loss_tokens=sample.learned_tokens,
+    )
 
 
 def log_likelihoods(
     model: Any,
     template: Template,
     questions: Sequence[Question],
-    autocast: torch.dtype | None,
-    should_stop: Callable[[], bool],
-    report: Callable[[str], None],
-) -> list[Prediction]:
-    """Predictions without outputs: summed nats of answers and of learned tokens."""
+    should_stop: Callable[[], bool] = lambda: False,
+    report: Callable[[str], None] = lambda words: None,
+) -> list[tuple[float, float]]:
+    """(nats of the answer, nats of all learned tokens) of each row.
+
+    Raises:
+        Cancelled: `should_stop` said so.
+    """
     kind = "cuda" if str(model.device).startswith("cuda") else "cpu"
     vocabulary = int(getattr(model.config.get_text_config(), "vocab_size", 32_000))
     order = sorted(range(len(questions)), key=lambda index: -len(questions[index].sample.input_ids))
-    found: list[Prediction | None] = [None] * len(questions)
+    found: dict[int, tuple[float, float]] = {}
     done = 0
     while done < len(order):
         if should_stop():
@@ -122,49 +141,19 @@ def log_likelihoods(
         longest = max(1, len(questions[order[done]].sample.input_ids))
         size = max(1, LOGIT_ELEMENTS[kind] // (longest * vocabulary))
         chosen = order[done : done + size]
-        nats = _batch_nats(model, template, [questions[index].sample for index in chosen], autocast, kind)
-        for index, (answer, learned) in zip(chosen, nats, strict=True):
-            question = questions[index]
-            found[index] = Prediction(
-                row=question.sample.row,
-                prompt=question.prompt_text,
-                target=question.target,
-                output=None,
-                nll_nats=answer,
-                answer_tokens=sum(label != IGNORE_INDEX for label in question.sample.answer_labels),
-                loss_nats=learned,
-                loss_tokens=question.sample.learned_tokens,
-            )
+        samples = [questions[index].sample for index in chosen]
+        found |= zip(chosen, _batch_nats(model, samples, template.pad_id), strict=True)
         done += len(chosen)
-    return [prediction for prediction in found if prediction is not None]
+    return [found[number] for number in range(len(questions))]
 
 
-def _batch_nats(
-    model: Any, template: Template, samples: Sequence[Sample], autocast: torch.dtype | None, kind: str
-) -> list[tuple[float, float]]:
-    """(nats of answers, nats of learned tokens) of each sample; logits only where the next token counts in some row."""
-    width = max(len(sample.input_ids) for sample in samples)
-    ids = torch.full((len(samples), width), template.pad_id)
-    mask = torch.zeros((len(samples), width), dtype=torch.long)
-    labels = torch.full((2, len(samples), width), IGNORE_INDEX)
-    for index, sample in enumerate(samples):
-        length = len(sample.input_ids)
-        ids[index, :length] = torch.tensor(sample.input_ids)
-        mask[index, :length] = 1
-        labels[0, index, :length] = torch.tensor(sample.answer_labels)
-        labels[1, index, :length] = torch.tensor(sample.labels)
-    counts = labels[:, :, 1:] != IGNORE_INDEX
-    columns = counts.any(0).any(0).nonzero()[:, 0]
+def _batch_nats(model: Any, samples: Sequence[Sample], pad_id: int) -> list[tuple[float, float]]:
+    laid, keeps = lay(samples, pad_id), takes_logits_to_keep(model)
+    columns = laid.columns()
     if not len(columns):
         return [(0.0, 0.0)] * len(samples)
-    device, keeps = model.device, takes_logits_to_keep(model)
-    ids, columns = ids.to(device), columns.to(device)
-    kept = {"logits_to_keep": columns} if keeps else {}
-    with torch.inference_mode(), torch.autocast(kind, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
-        logits = model(input_ids=ids, attention_mask=mask.to(device), use_cache=False, **kept).logits
-    logits = (logits if keeps else logits[:, columns]).float()
-    spent = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), ids[:, 1:][:, columns].flatten(), reduction="none"
-    ).view(len(samples), -1)
-    sums = (spent.unsqueeze(0).double() * counts.to(device)[:, :, columns]).sum(-1).tolist()
-    return list(zip(sums[0], sums[1], strict=True))
+    ids, mask = laid.ids.to(model.device), laid.mask.to(model.device)
+    kept = {"logits_to_keep": columns.to(model.device)} if keeps else {}
+    with torch.inference_mode():
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **kept).logits
+    return laid.nats(logits if keeps else logits[:, columns.to(logits.device)], columns)

@@ -25,7 +25,7 @@ from llm_studio.config.prediction import Prediction
 from llm_studio.errors import Cancelled
 from llm_studio.modeling.attention import takes_logits_to_keep
 from llm_studio.modeling.key_value_cache import can_drop_rows, growing_cache
-from llm_studio.modeling.prefill import read
+from llm_studio.modeling.prefill import Read, read
 
 LOOK_EVERY = {"cpu": 1, "cuda": 8}
 """Tokens between two looks at which rows have ended; on a GPU each look waits for the device."""
@@ -53,17 +53,18 @@ def decode(
     draws: Sequence[int],
     limits: Sequence[int],
     should_stop: Callable[[], bool] = lambda: False,
+    reads: Read = read,
 ) -> list[list[int]]:
     """Token ids of the answers, without the one that ended them.
 
     draws: a seed for each row, so that what is drawn for a row does not depend on the rows beside it. limits: the
-    longest answer of each row in tokens.
+    longest answer of each row in tokens. reads: what reads the prompts.
 
     Raises:
         Cancelled: `should_stop` said so between two tokens.
     """
     with torch.inference_mode():
-        return _Batch(model, prompts, prediction, ending, draws, limits).run(should_stop)
+        return _Batch(model, prompts, prediction, ending, draws, limits, reads).run(should_stop)
 
 
 class _Batch:
@@ -77,8 +78,10 @@ class _Batch:
         ending: Ending,
         draws: Sequence[int],
         limits: Sequence[int],
+        reads: Read,
     ) -> None:
         self._model, self._prediction, self._ending = model, prediction, ending
+        self._reads = reads
         self._device = model.get_input_embeddings().weight.device
         width = max(len(prompt) for prompt in prompts)
         padded = [[ending.pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
@@ -117,7 +120,7 @@ class _Batch:
     def _next(self) -> torch.Tensor:
         """The next token of each row, [B]."""
         if self._ids.shape[1] == self._width:
-            logits = read(self._model, self._ids, self._mask, self._cache, self._last_only)
+            logits = self._reads(self._model, self._ids, self._mask, self._cache, self._last_only)
         else:
             logits = self._model(
                 input_ids=self._ids[:, -1:],

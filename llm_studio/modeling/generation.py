@@ -15,6 +15,7 @@ from llm_studio.modeling.decoding import Ending, decode
 from llm_studio.modeling.key_value_cache import bytes_per_token
 from llm_studio.modeling.loading import is_out_of_memory
 from llm_studio.modeling.merged_for_a_while import merged_for_a_while
+from llm_studio.modeling.prefill import Read, read
 from llm_studio.tokens.template import Template
 
 SHARE_OF_FREE = {"cpu": 0.3, "cuda": 0.7}
@@ -45,11 +46,13 @@ def generate(
     limits: Sequence[int] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     report: Callable[[int], None] = lambda done: None,
+    reading: Callable[[Sequence[int]], Read] = lambda numbers: read,
 ) -> list[str]:
     """Answers in the order of the prompts, without special tokens, cut at stop texts and stripped.
 
     expected_tokens: about how long each answer will be, such as its target; rows that end together go together.
     limits: the longest answer of each row, that of the settings by default.
+    reading: what reads the prompts of the rows with these numbers; beams read them by themselves.
 
     Raises:
         Cancelled: `should_stop` said so between two tokens. UserError: memory does not suffice for a single row.
@@ -66,7 +69,7 @@ def generate(
         most = [limits[index] for index in chosen]
         try:
             with merged_for_a_while(model):
-                made = _answers(model, template, asked, chosen, most, config, should_stop)
+                made = _answers(model, template, asked, chosen, most, config, should_stop, reading(chosen))
         except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -131,6 +134,7 @@ def _answers(
     limits: Sequence[int],
     config: ExperimentConfig,
     should_stop: Callable[[], bool],
+    reads: Read,
 ) -> list[str]:
     """Answers of one batch; numbers: of the rows among all, which seed what is drawn for them."""
     if config.prediction.num_beams > 1:
@@ -144,7 +148,10 @@ def _answers(
             return any(stop in text for stop in template.stop_texts)
 
         ending = Ending(tuple(template.stop_ids), has_text if template.stop_texts else None, template.pad_id)
-        made = decode(model, prompts, config.prediction, ending, draws=draws, limits=limits, should_stop=should_stop)
+        made = decode(
+            model, prompts, config.prediction, ending,
+            draws=draws, limits=limits, should_stop=should_stop, reads=reads,
+        )  # fmt: skip
     return [str(text) for text in template.tokenizer.batch_decode(made, skip_special_tokens=True)]
 
 

@@ -1,6 +1,6 @@
 """Reads the prompts of many rows into one cache, rows of like length together, so that padding is hardly computed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ LEAST_TOKENS = 1024
 """A group smaller than this does not keep the device busy."""
 MOST_TOKENS = 16_384
 """A group takes no more, which bounds the memory of reading."""
+Read = Callable[[Any, torch.Tensor, torch.Tensor, DynamicCache, dict[str, int]], torch.Tensor]
+"""What reads prompts into a cache, as `read` does."""
 CLOSE = 0.9
 """Rows of at least this share of the group's longest row join it."""
 
@@ -40,14 +42,14 @@ def read(
     return torch.cat(found)[order.argsort()]
 
 
-def like_lengths(lengths: Sequence[int]) -> list[list[int]]:
-    """Numbers of the rows in groups, the longest first."""
+def like_lengths(lengths: Sequence[int], most: int = MOST_TOKENS) -> list[list[int]]:
+    """Numbers of the rows in groups of at most `most` tokens, the longest first; one row at least."""
     groups: list[list[int]] = []
     width = 0
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         tokens = width * len(groups[-1]) if groups else 0
         far = tokens >= LEAST_TOKENS and lengths[row] < CLOSE * width
-        if not groups or far or tokens + width > MOST_TOKENS:
+        if not groups or far or tokens + width > most:
             groups.append([])
             width = lengths[row]
         groups[-1].append(row)

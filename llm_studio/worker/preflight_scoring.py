@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -62,6 +62,8 @@ def time_scoring(
     expected = [max(1, len(one.sample.input_ids) - len(one.prompt)) for one in asked]
     batches = answer_batches(model, [len(one.prompt) for one in asked], expected, config)
     pace = time_answers(model, template, [asked[index] for index in batches[0]], config, should_stop)
+    if config.prediction.num_beams == 1:
+        pace = replace(pace, prefill=0.0)  # prompts are read once, with the likelihood of their rows
     targets = [target_tokens(template, one) for one in asked]
     limit = config.prediction.max_length_inference
     ends = answers_end(model, template, asked, targets, config, should_stop)

@@ -191,8 +191,8 @@ def test_scoring_is_the_plain_formula_and_leaves_the_model_and_the_random_number
         with torch.no_grad():
             expected = float(plain_loss(model, [sample]))
         assert prediction.loss_nats / prediction.loss_tokens == pytest.approx(expected, abs=1e-5)
-    again = log_likelihoods(model, template, questions, None, lambda: False, lambda words: None)
-    assert [one.nll_nats for one in again] == pytest.approx([one.nll_nats for one in found], abs=1e-4)
+    again = log_likelihoods(model, template, questions)
+    assert [answer for answer, _ in again] == pytest.approx([one.nll_nats for one in found], abs=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "processes"), [(0, 2), (1, 3), (7, 2), (8, 4)])
