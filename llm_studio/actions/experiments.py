@@ -31,7 +31,9 @@ def start_experiment(store: Store, config: ExperimentConfig, *, start: Start | N
     dataset = dataset_of(store, config)
     device = choose_device(config.environment.gpus)
     facts = facts_of(store, config)
-    file_of(config)  # refuses one that is not there
+    further = file_of(config)
+    if further is not None:  # as whoever reads it later stands in another folder
+        config = config.with_changes({"architecture.pretrained_weights": str(further.resolve())})
     findings = check(
         config,
         train_rows=dataset.train_rows,

@@ -134,6 +134,10 @@ def adapter_findings(
             title = infos[f"training.{setting}"].title
             what = f"The adapter of {name} has {title} {spelled(there)}, this experiment {spelled(wanted)}."
             yield Finding("error", f"training.{setting}", what, f"Set it to {spelled(there)}, {merge}")
+    path = "tokenizer.add_prompt_answer_tokens"
+    if config.get(path) != source.get(path):
+        what = f"The adapter of {name} was learned {'with' if source.get(path) else 'without'} markers as tokens."
+        yield Finding("error", path, what, f"Turn it {'on' if source.get(path) else 'off'}, {merge}")
     for setting in ("lora_target_modules", "lora_unfreeze_layers"):
         wanted, there = names(getattr(config.training, setting)), names(getattr(source.training, setting))
         if wanted != there:

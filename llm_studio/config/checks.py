@@ -65,6 +65,9 @@ def _memory(config: ExperimentConfig, device: str) -> Iterator[Finding]:
     if dtype in QUANTISED and not config.training.lora:
         what = f"A backbone in {dtype} can only be tuned with LoRA."
         yield Finding("error", "training.lora", what, "Turn LoRA on, or choose bfloat16 as number type.")
+    if dtype in QUANTISED and config.architecture.pretrained_weights.strip():
+        what = f"Further weights cannot be laid over a backbone in {dtype}."
+        yield Finding("error", "architecture.backbone_dtype", what, "Choose bfloat16, float16 or float32.")
     yield from _adapter_start(config)
     if dtype == "float16" and is_cpu(device):
         what = "float16 is not computed well on a CPU."
@@ -154,6 +157,9 @@ def _devices(config: ExperimentConfig, device: str) -> Iterator[Finding]:
     if how == "fsdp" and config.training.lora and config.training.init_lora_weights != "default":
         what = "An adapter that starts from the backbone's weights needs a whole model."
         yield Finding("error", path, what, f"{fix}, or the default start of the adapter.")
+    if how == "fsdp" and config.training.lora and config.tokenizer.add_prompt_answer_tokens:
+        what = "Learning new tokens beside an adapter needs a whole model."
+        yield Finding("error", path, what, f"{fix}, or turn markers as tokens off.")
     if how == "fsdp" and optimizer in WHOLE_OPTIMIZERS:
         yield Finding("error", path, f"{optimizer} cannot follow a split model.", f"{fix}, or AdamW as optimiser.")
     rows = config.training.batch_size * config.training.grad_accumulation

@@ -96,7 +96,7 @@ def lora_config(model: Any, config: ExperimentConfig, new_tokens: Sequence[NewTo
         exclude_modules=in_full or None,
         modules_to_save=in_full or None,
         ensure_weight_tying=bool(in_full) and bool(getattr(model.config, "tie_word_embeddings", False)),
-        trainable_token_indices=rows_to_learn(model, new_tokens, [*in_full, *wanted]),
+        trainable_token_indices=rows_to_learn(model, new_tokens, whole=in_full, adapted=wanted),
         init_lora_weights=PISSA if training.init_lora_weights == "pissa" else True,
     )
 

@@ -203,7 +203,8 @@ def _adapter_notes(record: ExperimentRecord, backbone: str, *, grows: bool) -> s
         where = f'backbone = "{backbone}"  # on the Hugging Face Hub'
     else:
         where = f'backbone = "{backbone}"  # the folder of the backbone'
-    room = "model.resize_token_embeddings(len(tokenizer))  # the markers are tokens of their own\n" if grows else ""
+    size = "max(len(tokenizer), model.get_input_embeddings().num_embeddings)"
+    room = f"model.resize_token_embeddings({size})  # the markers are tokens of their own\n" if grows else ""
     return f"""# {record.name}: LoRA adapter
 
 Tuned with LLM Studio from the backbone `{backbone}` on the data set {record.dataset_name!r}.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors.torch import load_file
@@ -15,6 +16,8 @@ TAKEN = "_studio_further_weights"
 PREFIXES = ("module.", "backbone.", "_orig_mod.", "base_model.model.")
 WITHIN = ("state_dict", "model", "module")
 """Where training programs put the weights into the dictionary that they save."""
+COMPUTED = (".inv_freq", ".masked_bias", ".attn.bias")
+"""Ends of names that older programs saved with the weights, and that follow from a backbone's config."""
 NAMED = 3
 """So many names are told of those that do not fit."""
 
@@ -29,9 +32,13 @@ def lay_over(model: Any, path: Path) -> None:
     found: dict[str, torch.Tensor] = {}
     unknown, misshapen = [], []
     for name, weight in read(path).items():
+        if name.endswith(COMPUTED):
+            continue
         place = next((one for one in names_for(name) if one in there), None)
         if place is None:
             unknown.append(name)
+        elif not weight.is_floating_point():
+            misshapen.append(f"{name} is of whole numbers ({str(weight.dtype).removeprefix('torch.')})")
         elif there[place].shape != weight.shape:
             misshapen.append(f"{name} is {shape(weight)} here and {shape(there[place])} in the backbone")
         else:
@@ -53,7 +60,7 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        whole = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        whole = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except Exception as error:  # a file from elsewhere can break its reader in any way
         raise UserError(
             f"{path.name} cannot be read as weights: {str(error).strip().splitlines()[0][:200]}",
@@ -87,7 +94,7 @@ def _does_not_fit(path: Path, unknown: list[str], misshapen: list[str]) -> UserE
         names = ", ".join(unknown[:NAMED])
         parts.append(f"{len(unknown)} of its weights have no place in the backbone, such as {names}")
     if misshapen:
-        parts.append(f"{len(misshapen)} have another shape: {'; '.join(misshapen[:NAMED])}")
+        parts.append(f"{len(misshapen)} have another shape or type: {'; '.join(misshapen[:NAMED])}")
     return UserError(
         f"{path.name} does not fit the backbone: {'; '.join(parts) or 'it holds no weights'}.",
         where=SETTING,

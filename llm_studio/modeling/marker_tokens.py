@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from llm_studio.errors import UserError
 from llm_studio.tokens.markers import NewToken
 
 
@@ -25,10 +26,15 @@ def make_room(model: Any, tokenizer: Any, new: Sequence[NewToken] = ()) -> None:
                 table[token.number] = table[list(token.pieces)].float().mean(0).to(table.dtype)
 
 
-def rows_to_learn(model: Any, new: Sequence[NewToken], others: Sequence[str]) -> dict[str, list[int]] | None:
+def rows_to_learn(
+    model: Any, new: Sequence[NewToken], *, whole: Sequence[str], adapted: Sequence[str]
+) -> dict[str, list[int]] | None:
     """For PEFT: the new tokens' rows of the embeddings and of an output head of its own; None when there are none.
 
-    others: layers that are trained whole or carry an adapter, and so learn these rows anyway.
+    whole: layers that are trained whole, and so learn these rows anyway. adapted: names of layers with an adapter.
+
+    Raises:
+        UserError: one of these layers is to carry an adapter, which would not hold the rows.
     """
     if not new:
         return None
@@ -36,6 +42,15 @@ def rows_to_learn(model: Any, new: Sequence[NewToken], others: Sequence[str]) ->
     parts = [embeddings]
     if head is not None and head.weight is not embeddings.weight:
         parts.append(head)
-    names = {id(module): name.rpartition(".")[2] for name, module in model.named_modules()}
-    wanted = [names[id(part)] for part in parts if names[id(part)] not in {one.rpartition(".")[2] for one in others}]
-    return {name: [token.number for token in new] for name in wanted} or None
+    names = {id(module): name for name, module in model.named_modules()}
+    rows = {}
+    for name in (names[id(part)] for part in parts):
+        if any(name == one or name.endswith(f".{one}") for one in adapted):
+            raise UserError(
+                f"New tokens are learned beside the adapter, so {name} cannot carry one.",
+                where="training.lora_target_modules",
+                fix="Leave it out, or turn markers as tokens off.",
+            )
+        if name not in whole:
+            rows[name.rpartition(".")[2]] = [token.number for token in new]
+    return rows or None

@@ -55,6 +55,8 @@ def choose_kind(config: ExperimentConfig, parameters: int, processes: Processes)
     hinders: str = dtype if dtype in QUANTISED else optimizer if optimizer in WHOLE_OPTIMIZERS else ""
     if config.training.lora and config.training.init_lora_weights != "default":
         hinders = hinders or f"an adapter that starts by {config.training.init_lora_weights}"
+    if config.training.lora and config.tokenizer.add_prompt_answer_tokens:
+        hinders = hinders or "learning new tokens beside an adapter"
     if wanted == "fsdp" and hinders:
         raise UserError(f"{hinders} needs a whole model.", where="environment.distributed", fix="Choose auto or ddp.")
     if wanted != "auto":

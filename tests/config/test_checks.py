@@ -22,6 +22,8 @@ def test_finds_nothing_in_the_defaults() -> None:
     [
         ({"architecture.backbone_dtype": "int4", "training.lora": False}, "training.lora", "error"),
         ({"architecture.backbone_dtype": "int8", "training.lora": False}, "training.lora", "error"),
+        ({"architecture.backbone_dtype": "int8", "architecture.pretrained_weights": "a.pth"},
+         "architecture.backbone_dtype", "error"),
         ({"prediction.do_sample": True, "prediction.temperature": 0.0}, "prediction.temperature", "error"),
         ({"prediction.min_length_inference": 400}, "prediction.min_length_inference", "error"),
         ({"training.warmup_epochs": 2.0, "training.epochs": 2}, "training.warmup_epochs", "warning"),

@@ -62,11 +62,14 @@ def written(folder: Path, kind: str) -> Path:
         save_file(weights(), folder / "more.safetensors")
         return folder / "more.safetensors"
     named = {f"module.backbone.{name}": weight for name, weight in weights().items()}
+    if kind == "older":
+        torch.save(named, folder / "more.pth", _use_new_zipfile_serialization=False)
+        return folder / "more.pth"
     torch.save({"model": named, "epoch": 3} if kind == "checkpoint" else named, folder / "more.pth")
     return folder / "more.pth"
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "state_dict", "checkpoint"])
+@pytest.mark.parametrize("kind", ["safetensors", "state_dict", "checkpoint", "older"])
 def test_weights_of_the_file_replace_those_of_the_backbone_and_the_others_stay(
     backbone: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -86,7 +89,9 @@ def test_weights_of_the_file_replace_those_of_the_backbone_and_the_others_stay(
             {"model.layers.7.nothing": torch.zeros(3)},
             "1 of its weights have no place in the backbone, such as model.",
         ),
-        ({NORM: torch.zeros(65)}, "1 have another shape: model.norm.weight is 65 here and 64 in the backbone"),
+        ({NORM: torch.zeros(65)}, "1 have another shape or type: model.norm.weight is 65 here and 64 in the backbone"),
+        ({NORM: torch.zeros(64, dtype=torch.int8)}, "model.norm.weight is of whole numbers (int8)"),
+        ({"model.rotary_emb.inv_freq": torch.zeros(8)}, "it holds no weights"),
         ({}, "it holds no weights"),
     ],
 )

@@ -17,8 +17,11 @@ from llm_studio.actions.datasets import import_dataset
 from llm_studio.actions.experiments import start_experiment
 from llm_studio.actions.exports import start_export
 from llm_studio.actions.going_on import more_epochs
+from llm_studio.actions.starting_from import Start
 from llm_studio.config import make_config
 from llm_studio.data.types import Message
+from llm_studio.errors import UserError
+from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.export import run as run_export
 from llm_studio.modeling.loading import load_experiment, load_model, load_tokenizer
 from llm_studio.modeling.marker_tokens import make_room
@@ -150,6 +153,31 @@ def test_new_tokens_are_learned_kept_resumed_and_exported(
             assert torch.allclose(again(input_ids=ids).logits, expected, atol=1e-4)
     more_epochs(store, record.id, epochs=1)
     ended(store, record)
+
+
+def test_embeddings_that_are_trained_whole_learn_the_new_rows_and_an_adapter_on_them_is_refused(
+    store: Store, backbone: Path
+) -> None:
+    record = trained(store, backbone, **{"training.epochs": 1, "training.lora_unfreeze_layers": ["model.embed_tokens"]})
+    weights = load_file(store.home.experiment(record.id) / "checkpoints" / "last" / "adapter_model.safetensors")
+    assert not any("trainable_tokens" in name for name in weights)
+    config = make_config(SETTINGS | {"llm_backbone": str(backbone)})
+    template = make_template(load_tokenizer(config), config)
+    model, _ = load_model(config, device="cpu")
+    make_room(model, template.tokenizer, template.new_tokens)
+    on_embeddings = config.with_changes({"training.lora_target_modules": "embed_tokens, q_proj"})
+    with pytest.raises(UserError, match="embed_tokens cannot carry one"):
+        make_trainable(model, on_embeddings, quantised=False, new_tokens=template.new_tokens)
+
+
+def test_an_adapter_with_markers_as_tokens_goes_on_with_them_alone(store: Store, backbone: Path) -> None:
+    record = trained(store, backbone, **{"training.epochs": 1})
+    named = {"dataset_id": store.datasets.list()[0].id, "llm_backbone": str(backbone), "experiment_name": "next"}
+    start = Start(record.id, "adapter", "last")
+    without = SETTINGS | named | {"tokenizer.add_prompt_answer_tokens": False}
+    with pytest.raises(UserError, match="learned with markers as tokens"):
+        start_experiment(store, make_config(without), start=start)
+    ended(store, start_experiment(store, make_config(SETTINGS | named | {"training.epochs": 1}), start=start))
 
 
 def test_a_chat_template_of_the_backbone_has_no_markers_to_add(store: Store, tmp_path: Path) -> None:
