@@ -24,7 +24,7 @@ from llm_studio.training.plan import make_plan
 
 KIND = "preflight"
 HOLDER = "preflight"  # kind of the lease that a pre-flight takes
-VERSION = 2
+VERSION = 3
 """Raised when something is measured in another way, so that older figures are not taken for new ones."""
 NEVER_SHAPES = (
     "experiment_name", "dataset_id", "environment.seed", "environment.gpus", "training.epochs",

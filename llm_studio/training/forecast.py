@@ -20,7 +20,8 @@ class Measured:
 
     measured_at: epoch seconds. device_bytes: memory of the device; available_bytes: what of it this experiment could
     have. peak_bytes: the most that was in use (a GPU: by torch; a CPU: by the process), base_bytes: before the first
-    step. weight_bytes: of the backbone. step_rows: rows at once that fitted, the batch size unless memory ran out.
+    step; scoring_peak_bytes: while `generated_rows` were scored, of which each takes answer_bytes, `answers_at_once` at
+    most. weight_bytes: of the backbone. step_rows: rows at once that fitted, the batch size unless memory ran out.
     rows: to learn from. first_step_seconds: what the first step took longer than a usual one. likelihood_seconds: the
     perplexity of all rows to score. answer_seconds, untouched_answer_seconds: all answers of one evaluation of the
     tuned model, and of the untouched backbone, of `generated_rows` rows among `scored_rows`. base_scores: under which
@@ -33,6 +34,9 @@ class Measured:
     device_bytes: int
     available_bytes: int
     peak_bytes: int
+    scoring_peak_bytes: int
+    answer_bytes: int
+    answers_at_once: int
     base_bytes: int
     weight_bytes: int
     step_rows: int
@@ -115,11 +119,12 @@ def forecast(
         scoring += measured.likelihood_seconds + measured.untouched_answer_seconds * rows / measured_rows
     kept = {"last": 1, "best_and_last": 2}.get(training.save_checkpoint, 2 + evaluations)
     written = 1 + (evaluations if kept > 1 else 0) + max(0, kept - 2)
+    memory = max(measured.peak_bytes, scoring_bytes(measured, rows))
     return Forecast(
-        memory_bytes=measured.peak_bytes,
+        memory_bytes=memory,
         device_bytes=measured.device_bytes,
         available_bytes=measured.available_bytes,
-        fits_memory=fits_memory(measured, config),
+        fits_memory=fits_memory(measured, config, memory),
         fits_disk=measured.free_disk_bytes >= disk_bytes(measured, kept),
         steps=steps,
         step_seconds=measured.step_seconds,
@@ -149,10 +154,16 @@ def answers_of(measured: Measured, config: ExperimentConfig, *, steps: int, eval
     return generated_rows(config, measured.scored_rows, costs_of(measured, steps=steps, evaluations=evaluations))
 
 
-def fits_memory(measured: Measured, config: ExperimentConfig) -> bool:
-    """Whether the batch size could be had, with a margin."""
+def scoring_bytes(measured: Measured, rows: int) -> int:
+    """The peak while so many rows are answered, which need not be as many as were tried."""
+    most = measured.answers_at_once
+    return measured.scoring_peak_bytes + measured.answer_bytes * (min(rows, most) - min(measured.generated_rows, most))
+
+
+def fits_memory(measured: Measured, config: ExperimentConfig, memory_bytes: int) -> bool:
+    """Whether the batch size could be had, and the peak with a margin."""
     whole = measured.step_rows >= config.training.batch_size
-    return whole and measured.peak_bytes * (1 + MARGIN) <= measured.available_bytes
+    return whole and memory_bytes * (1 + MARGIN) <= measured.available_bytes
 
 
 def disk_bytes(measured: Measured, kept: int) -> int:

@@ -19,9 +19,15 @@ from llm_studio.training.batches import filled
 from llm_studio.training.forecast import Measured
 from llm_studio.training.partition import partition
 from llm_studio.training.trainer import Trainer
-from llm_studio.worker.preflight_memory import available_bytes, bytes_now, device_bytes, peak_bytes
+from llm_studio.worker.preflight_memory import (
+    available_bytes,
+    bytes_now,
+    device_bytes,
+    forget_peak,
+    peak_bytes,
+)
 from llm_studio.worker.preflight_saving import write_checkpoint, write_state
-from llm_studio.worker.preflight_scoring import time_scoring
+from llm_studio.worker.preflight_scoring import ScoringTimes, time_scoring
 from llm_studio.worker.preflight_steps import PlannedStep, planned_steps, time_steps
 
 Tell = Callable[[str], None]
@@ -73,14 +79,17 @@ def measure(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     tell("Scoring some rows")
-    give_back()  # as the experiment does
-    scoring = time_scoring(subject.model, subject.template, subject.questions, config, should_stop=should_stop)
+    peak = peak_bytes(device)
+    scoring, scoring_peak = scored(subject, should_stop)
     return Measured(
         measured_at=time.time(),
         device=device,
         device_bytes=device_bytes(device),
         available_bytes=available_bytes(device),
-        peak_bytes=peak_bytes(device),
+        peak_bytes=peak,
+        scoring_peak_bytes=scoring_peak,
+        answer_bytes=scoring.answer_bytes,
+        answers_at_once=scoring.answers_at_once,
         base_bytes=base,
         weight_bytes=sum(weight.numel() * weight.element_size() for weight in subject.model.parameters()),
         step_rows=trainer.feed.layout.most_rows,
@@ -101,6 +110,14 @@ def measure(
         resume_seconds=state.seconds,
         free_disk_bytes=free_disk,
     )
+
+
+def scored(subject: Subject, should_stop: Callable[[], bool]) -> tuple[ScoringTimes, int]:
+    """The pace of scoring, and the peak memory of scoring alone; of all before too where a peak cannot be forgotten."""
+    give_back()  # as the experiment does
+    forget_peak(subject.device)
+    found = time_scoring(subject.model, subject.template, subject.questions, subject.config, should_stop=should_stop)
+    return found, peak_bytes(subject.device) + found.more_bytes
 
 
 def trainer_of(subject: Subject, folder: Path, should_stop: Callable[[], bool]) -> Trainer:

@@ -6,18 +6,29 @@ import psutil
 import torch
 
 STATUS = Path("/proc/self/status")
+FORGETS = Path("/proc/self/clear_refs")
 PEAK = "VmHWM:"
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def peak_bytes(device: str) -> int:
-    """The most memory this process has had in use since it began: allocated by torch on a GPU, resident on a CPU.
-
-    Nothing is reset before the measured steps, since loading and scoring are part of the experiment too.
-    """
+    """The most memory this process has had in use, since it began or `forget_peak`: allocated by torch on a GPU,
+    resident on a CPU. Nothing is forgotten before the measured steps, since loading is part of the experiment too."""
     if device.startswith("cuda"):
         return int(torch.cuda.max_memory_allocated(torch.device(device)))
     return resident_peak(STATUS)
+
+
+def forget_peak(device: str) -> bool:
+    """From here on `peak_bytes` counts anew; False where the system does not let a process say so."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(torch.device(device))
+        return True
+    try:
+        FORGETS.write_text("5", encoding="ascii")  # man 5 proc: resets the peak of the resident set
+    except OSError:
+        return False
+    return True
 
 
 def bytes_now(device: str) -> int:

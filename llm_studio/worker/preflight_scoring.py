@@ -10,8 +10,11 @@ import torch
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled
+from llm_studio.evaluation.scores import all_scores
 from llm_studio.evaluation.scoring import Question, score_rows
+from llm_studio.modeling.generation import MOST_ROWS as AT_ONCE
 from llm_studio.modeling.generation import answer_batches, generate, within_context
+from llm_studio.modeling.key_value_cache import bytes_per_token
 from llm_studio.tokens.template import Template
 from llm_studio.training.forecast import evenly_spread
 from llm_studio.worker.preflight_steps import wait
@@ -31,12 +34,19 @@ ShouldStop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class ScoringTimes:
-    """Seconds of one evaluation: the likelihood of all rows; answers of the tuned model; of the untouched backbone."""
+    """Seconds of one evaluation: the likelihood of all rows; answers of the tuned model; of the untouched backbone.
+
+    answer_bytes: of a row with a whole answer, for keys and values; more_bytes: what whole answers take of that beyond
+    their tried beginnings. answers_at_once: at most.
+    """
 
     likelihood: float
     answers: float
     untouched_answers: float
     generated_rows: int
+    answer_bytes: int
+    more_bytes: int
+    answers_at_once: int
 
 
 @dataclass(frozen=True)
@@ -68,12 +78,16 @@ def time_scoring(
     limit = config.prediction.max_length_inference
     ends = answers_end(model, template, asked, targets, config, should_stop)
     prompts = [len(one.prompt) for one in asked]
+    whole = min(limit, max(targets))
     tuned = [limit] * len(asked) if chance and not ends else targets
     return ScoringTimes(
         likelihood,
         seconds_of_answers(batches, prompts, tuned, limit, pace),
         seconds_of_answers(batches, prompts, targets if ends else [limit] * len(asked), limit, pace),
         len(asked),
+        bytes_per_token(model) * (max(prompts) + whole),
+        bytes_per_token(model) * len(batches[0]) * max(0, whole - LONGER_TOKENS[-1]),
+        config.prediction.batch_size_inference or AT_ONCE["cuda" if model.device.type == "cuda" else "cpu"],
     )
 
 
@@ -97,6 +111,7 @@ def time_likelihood(
         if spent >= ENOUGH_SECONDS or len(chosen) == len(questions) or rows >= MOST_ROWS:
             break
         rows = min(MOST_ROWS, max(2 * rows, math.ceil(rows * ENOUGH_SECONDS / max(spent, 0.01))))
+    all_scores(found)  # for the memory of what it brings along
     nats = sum(one.nll_nats for one in found) / max(1, sum(one.answer_tokens for one in found))
     vocabulary = int(getattr(model.config.get_text_config(), "vocab_size", 0)) or 2
     share = sum(costs) / max(1.0, sum(float(len(one.sample.input_ids)) for one in chosen))

@@ -14,6 +14,9 @@ MEASURED = Measured(
     device_bytes=24_000_000_000,
     available_bytes=20_000_000_000,
     peak_bytes=1_400_000_000,
+    scoring_peak_bytes=1_000_000_000,
+    answer_bytes=2_000_000,
+    answers_at_once=110,
     base_bytes=900_000_000,
     weight_bytes=100_000_000,
     step_rows=4,
@@ -62,6 +65,19 @@ def test_fewer_answers_than_measured_cost_their_share_and_none_set_are_chosen_by
     assert forecast_of(MEASURED, free, steps=240, evaluations=4).generated_rows == 20
     assert forecast_of(MEASURED, free, steps=2_000, evaluations=4).generated_rows == 100
     assert forecast_of(MEASURED, free, steps=20_000, evaluations=4).generated_rows == 120
+
+
+def test_more_answers_than_were_tried_take_more_memory_up_to_those_that_are_drawn_at_once() -> None:
+    tight = replace(MEASURED, scoring_peak_bytes=1_390_000_000)
+    peaks = [
+        forecast_of(tight, config_of(**{"prediction.max_generated_rows": rows}), steps=240, evaluations=4).memory_bytes
+        for rows in (20, 100, 105, 110, 120)
+    ]
+    assert peaks == [1_400_000_000, 1_400_000_000, 1_400_000_000, 1_410_000_000, 1_410_000_000]
+    large = replace(tight, available_bytes=1_475_000_000)
+    assert forecast_of(large, config_of(), steps=240, evaluations=4).fits
+    more = config_of(**{"prediction.max_generated_rows": 120})
+    assert not forecast_of(large, more, steps=240, evaluations=4).fits
 
 
 def test_scores_of_the_untouched_backbone_cost_nothing_when_they_are_known_or_not_wanted() -> None:

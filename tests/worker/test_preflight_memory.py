@@ -5,7 +5,13 @@ from pathlib import Path
 import psutil
 import torch
 
-from llm_studio.worker.preflight_memory import available_bytes, bytes_now, device_bytes, machine_bytes, peak_bytes
+from llm_studio.worker.preflight_memory import (
+    available_bytes,
+    bytes_now,
+    device_bytes,
+    machine_bytes,
+    peak_bytes,
+)
 
 MORE = 200_000_000
 
@@ -30,3 +36,13 @@ def test_a_container_that_is_allowed_less_than_the_machine_has_counts(tmp_path: 
 
 def test_what_is_available_includes_what_the_process_has_already() -> None:
     assert bytes_now("cpu") < available_bytes("cpu") <= device_bytes("cpu")
+
+
+def test_a_peak_that_is_forgotten_counts_anew_from_what_is_held() -> None:
+    held = torch.ones(MORE, dtype=torch.uint8)
+    before = peak_bytes("cpu")
+    del held
+    if forget_peak("cpu"):  # not every system lets a process do it
+        assert peak_bytes("cpu") < before - MORE // 2
+    else:
+        assert peak_bytes("cpu") == before
