@@ -66,7 +66,7 @@ def measure(
         Cancelled: `should_stop` said so. DivergedError: the loss is no number after a few steps. OutOfMemoryError: not
         even one row fits.
     """
-    config, device = subject.config, subject.device
+    device = subject.device
     base = bytes_now(device)
     try:
         trainer = trainer_of(subject, folder / "states", should_stop)
@@ -74,8 +74,7 @@ def measure(
         times = time_steps(steps, subject.samples, trainer.step_on, device=device, tell=tell, should_stop=should_stop)
         tell("Writing a checkpoint")
         checkpoint = write_checkpoint(subject.model, subject.template.tokenizer, folder)
-        state = write_state(trainer, folder / "states")
-        free_disk = shutil.disk_usage(folder).free
+        state, free_disk = write_state(trainer, folder / "states"), shutil.disk_usage(folder).free
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     tell("Scoring some rows")

@@ -9,6 +9,7 @@ from llm_studio.worker.preflight_memory import (
     available_bytes,
     bytes_now,
     device_bytes,
+    forget_peak,
     machine_bytes,
     peak_bytes,
 )
