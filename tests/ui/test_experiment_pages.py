@@ -204,6 +204,14 @@ def test_the_overview_says_what_tuning_changed(store: Store, dataset: DatasetRec
     assert "12,473 tok/s" in text and "Best" in text and "step 40" in text
 
 
+def test_the_overview_says_how_many_rows_were_answered_when_not_all_were(store: Store, dataset: DatasetRecord) -> None:
+    record = add(store, dataset, "one")
+    for generated, said in ((50, "100 held-out rows, of which 50 were answered"), (100, "100 held-out rows.")):
+        scores = {moment: one | {"rows": 100, "generated_rows": generated} for moment, one in record.scores.items()}
+        store.experiments.update(record.id, scores=scores)
+        assert said in Tab(store, experiment.PAGE, record.id).text()
+
+
 def test_the_overview_tells_the_forecast_that_was_made_as_the_experiment_began(
     store: Store, dataset: DatasetRecord
 ) -> None:

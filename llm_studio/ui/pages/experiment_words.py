@@ -54,6 +54,9 @@ def change(record: ExperimentRecord) -> str:
             parts.append(f"{name} {score(metric, first)} → {score(metric, second)}")
     rows = now.get("rows") or before.get("rows")
     on = f" on {words.count(rows)} held-out rows" if isinstance(rows, int) else " on held-out rows"
+    answers = now.get("generated_rows")
+    if isinstance(rows, int) and isinstance(answers, int) and answers < rows:
+        on += f", of which {words.count(answers)} were answered for BLEU and exact match"
     sentence = ", ".join(parts)
     return f"{sentence[:1].upper()}{sentence[1:]}{on}." if parts else f"The scores are the same as before tuning{on}."
 

@@ -139,7 +139,7 @@ def result_markup(found: Forecast, measured: Measured, advice: tuple[str, ...], 
         ("Peak memory", say.pair(found.memory_bytes, found.device_bytes), device),
         ("Whole experiment", say.duration(found.seconds), f"of it {say.duration(found.start_seconds)} start"),
         ("Training", say.duration(found.training_seconds), f"{say.plural(found.steps, 'step')} of {per_step}"),
-        ("Scoring", say.duration(found.scoring_seconds), say.plural(found.scored, "evaluation")),
+        ("Scoring", say.duration(found.scoring_seconds), scoring_words(found)),
         ("Checkpoints", say.size(found.disk_bytes), f"{say.size(found.free_disk_bytes)} of the disk are free"),
     ]
     changes = "".join(f"<li>{text.markup(change)}</li>" for change in advice)
@@ -150,10 +150,16 @@ def result_markup(found: Forecast, measured: Measured, advice: tuple[str, ...], 
     )
 
 
+def scoring_words(found: Forecast) -> str:
+    """ "3 evaluations, 50 answers each" """
+    answers = say.plural(found.generated_rows, "answer")
+    return f"{say.plural(found.scored, 'evaluation')}, {answers} each"
+
+
 def measured_words(measured: Measured) -> str:
     """When and from what, and how long it holds."""
     when = words.ago(measured.measured_at, time.time())
     return (
         f"Measured {when} in {say.plural(measured.steps_timed, 'real step')} on this device; the experiment reuses it "
-        "for an hour. Other epochs, learning rates and evaluation intervals need no new check."
+        "for an hour. Other epochs, learning rates, evaluation intervals and numbers of answers need no new check."
     )
