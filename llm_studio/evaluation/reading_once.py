@@ -12,7 +12,7 @@ import torch
 from transformers import DynamicCache
 
 from llm_studio.evaluation.nats import LOGIT_ELEMENTS, lay
-from llm_studio.modeling.key_value_cache import GrowingLayer, growing_cache
+from llm_studio.modeling.key_value_cache import growing_cache, only_grows
 from llm_studio.modeling.prefill import MOST_TOKENS, Read, like_lengths, read
 from llm_studio.tokens.sample import Sample
 
@@ -52,7 +52,7 @@ class ReadsOnce:
     ) -> torch.Tensor:
         """As `prefill.read`. Rows are not scored where a prompt is not the beginning of its row, since it was cut."""
         rows, lengths = [self._rows[number] for number in numbers], mask.sum(-1).tolist()
-        whole = all(type(layer) is GrowingLayer for layer in cache.layers) and all(
+        whole = only_grows(cache) and all(
             length == len(row.prompt) and tuple(row.sample.input_ids[:length]) == row.prompt
             for row, length in zip(rows, lengths, strict=True)
         )

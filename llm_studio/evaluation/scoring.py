@@ -65,14 +65,17 @@ def score_rows(
     *,
     should_stop: Callable[[], bool] = lambda: False,
     report: Callable[[str], None] = lambda words: None,
+    in_step: bool = False,
 ) -> list[Prediction]:
     """One prediction per row, in their order.
 
     The first `prediction.max_generated_rows` rows get a generated answer, always the same ones; all where it is 0, that
     is, where nobody has chosen yet (`config/generated_rows.py`).
 
+    in_step: as for `generate`.
+
     Raises:
-        Cancelled: `should_stop` said so.
+        Cancelled: `should_stop` said so. UserError: memory does not suffice.
     """
     was_training = model.training
     model.eval()
@@ -90,6 +93,7 @@ def score_rows(
             should_stop=should_stop,
             report=lambda done: report(f"Generating answers: {done} of {len(chosen)} rows"),
             reading=once.of,
+            in_step=in_step,
         )
         rest = [number for number in range(len(questions)) if number not in once.nats]
         others = log_likelihoods(model, template, [questions[number] for number in rest], should_stop, report)

@@ -1,20 +1,19 @@
-"""Draws answers token by token for many rows at once; rows that have ended leave the batch.
+"""Draws answers token by token for many rows at once; rows that have ended leave, and waiting ones take their places.
 
 Our own loop and not `model.generate`, which copies the whole cache for each token, keeps rows that have ended, and
 takes several milliseconds a token for bookkeeping, as long as a small model computes. Its processors are used as they
-are; beams are left to it.
+are; beams are left to it. Rows that join while others go on: continuous batching, Yu et al. 2022, Orca (OSDI '22).
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import (
     LogitsProcessorList,
-    MinNewTokensLengthLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -23,16 +22,18 @@ from transformers import (
 
 from llm_studio.config.prediction import Prediction
 from llm_studio.errors import Cancelled
+from llm_studio.modeling.answering import Answering, Asked
 from llm_studio.modeling.attention import takes_logits_to_keep
-from llm_studio.modeling.key_value_cache import can_drop_rows, growing_cache
+from llm_studio.modeling.key_value_cache import can_drop_rows, growing_cache, only_grows
 from llm_studio.modeling.prefill import Read, read
+from llm_studio.modeling.unasked_mask import unasked_mask
 
 LOOK_EVERY = {"cpu": 1, "cuda": 8}
 """Tokens between two looks at which rows have ended; on a GPU each look waits for the device."""
 TEXT_EVERY = 8
 """Tokens between two looks for stop texts; what is drawn too much is cut off afterwards."""
 DROP_SHARE = 0.15
-"""Rows that have ended leave the batch when they are this share of it."""
+"""Rows that have ended leave, and others join, when their places are this share of all."""
 
 
 @dataclass(frozen=True)
@@ -46,155 +47,156 @@ class Ending:
 
 def decode(
     model: Any,
-    prompts: Sequence[Sequence[int]],
+    asked: Sequence[Asked],
     prediction: Prediction,
     ending: Ending,
     *,
-    draws: Sequence[int],
-    limits: Sequence[int],
+    at_once: Callable[[int], int],
+    answered: Callable[[int, list[int]], None],
     should_stop: Callable[[], bool] = lambda: False,
-    reads: Read = read,
-) -> list[list[int]]:
-    """Token ids of the answers, without the one that ended them.
+    reading: Callable[[Sequence[int]], Read] = lambda numbers: read,
+) -> None:
+    """Answers the rows, taken in their order.
 
-    draws: a seed for each row, so that what is drawn for a row does not depend on the rows beside it. limits: the
-    longest answer of each row in tokens. reads: what reads the prompts.
+    at_once: how many rows are answered together when the widest of them has so many tokens, at least 1. answered: told
+    the number of a row that has ended, and the tokens of its answer without the one that ended it. reading: what reads
+    the prompts of the rows with these numbers.
 
     Raises:
         Cancelled: `should_stop` said so between two tokens.
     """
-    with torch.inference_mode():
-        return _Batch(model, prompts, prediction, ending, draws, limits, reads).run(should_stop)
+    with torch.inference_mode(), unasked_mask(model):
+        _Decoder(model, asked, prediction, ending, at_once, answered, reading).run(should_stop)
 
 
-class _Batch:
-    """Rows that are answered together. `live`: their numbers, in the order of the tensors."""
+def joins(model: Any, prediction: Prediction) -> bool:
+    """Whether waiting rows join others: where all layers keep keys and values of all tokens, and no limit of time asks
+    for batches that begin together."""
+    return prediction.num_beams == 1 and not prediction.max_time and only_grows(growing_cache(model))
+
+
+class _Decoder:
+    """waiting: rows that have no place yet. now: those that are being answered; None when there are none."""
 
     def __init__(
         self,
         model: Any,
-        prompts: Sequence[Sequence[int]],
+        asked: Sequence[Asked],
         prediction: Prediction,
         ending: Ending,
-        draws: Sequence[int],
-        limits: Sequence[int],
-        reads: Read,
+        at_once: Callable[[int], int],
+        answered: Callable[[int, list[int]], None],
+        reading: Callable[[Sequence[int]], Read],
     ) -> None:
         self._model, self._prediction, self._ending = model, prediction, ending
-        self._reads = reads
+        self._at_once, self._answered, self._reading = at_once, answered, reading
         self._device = model.get_input_embeddings().weight.device
-        width = max(len(prompt) for prompt in prompts)
-        padded = [[ending.pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-        self._ids = torch.tensor(padded, device=self._device)
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
-        self._mask = (torch.arange(width, device=self._device)[None] >= width - lengths[:, None]).long()
-        self._width = width
-        self._most = max(limits)
-        self._limits = torch.tensor(limits, device=self._device)
-        self._live = list(range(len(prompts)))
-        self._ended = torch.zeros(len(prompts), dtype=torch.bool, device=self._device)
-        self._answers: list[list[int]] = [[] for _ in prompts]
-        self._cache = growing_cache(model)
+        self._waiting = deque(asked)
+        self._joins = joins(model, prediction)
+        self._now: Answering | None = None
+        self._began = 0.0
         self._stops = torch.tensor(ending.ids, dtype=torch.long, device=self._device)
-        self._chances = self._drawn(draws) if prediction.do_sample else None
         self._last_only = {"logits_to_keep": 1} if takes_logits_to_keep(model) else {}
-        self._processors = self._made_processors()
+        self._warpers = warpers_of(prediction)
+        self._longest = max((row.limit for row in asked), default=0) if prediction.do_sample else 0
 
-    def run(self, should_stop: Callable[[], bool]) -> list[list[int]]:
-        began, most = time.monotonic(), self._most
+    def run(self, should_stop: Callable[[], bool]) -> None:
         every = LOOK_EVERY["cuda" if self._device.type == "cuda" else "cpu"]
-        for count in range(1, most + 1):
+        count = 0
+        while self._now is not None or self._waiting:
             if should_stop():
                 raise Cancelled
-            self._add(self._next())
-            if count % every == 0 or count == most:
-                self._let_go(texts=count % TEXT_EVERY == 0 or every > 1)
-                if not self._live:
-                    break
-            if self._prediction.max_time and time.monotonic() - began >= self._prediction.max_time:
-                break
-        for place, row in enumerate(self._live):
-            self._answers[row] = self._answer(place)
-        return self._answers
+            if self._now is None:
+                self._began, count = time.monotonic(), 1
+                self._now = self._joining(self._places(0))
+            else:
+                count += 1
+                self._add(self._now, self._step(self._now))
+            limit = self._prediction.max_time
+            over = bool(limit) and time.monotonic() - self._began >= limit
+            if over or count % every == 0 or self._now.at_their_limits:
+                self._look(self._now, over=over, texts=every > 1 or count % TEXT_EVERY == 0)
 
-    def _next(self) -> torch.Tensor:
-        """The next token of each row, [B]."""
-        if self._ids.shape[1] == self._width:
-            logits = self._reads(self._model, self._ids, self._mask, self._cache, self._last_only)
-        else:
-            logits = self._model(
-                input_ids=self._ids[:, -1:],
-                attention_mask=self._mask,
-                position_ids=self._mask.sum(-1, keepdim=True) - 1,
-                past_key_values=self._cache,
-                use_cache=True,
-                **self._last_only,
-            ).logits[:, -1]
-        logits = self._processors(self._ids, logits.float())
-        if self._chances is None:
-            return logits.argmax(-1)
-        chance = self._chances[:, self._ids.shape[1] - self._width, None]
-        return drawn_at(logits.softmax(-1), chance)
+    def _places(self, taken: int, width: int = 0) -> int:
+        """How many waiting rows find a place beside so many others, the widest of which has `width` tokens."""
+        most = self._at_once(max(width, max((len(row.prompt) for row in self._waiting), default=0)))
+        return max(0, min(len(self._waiting), most - taken))
 
-    def _add(self, tokens: torch.Tensor) -> None:
-        tokens = torch.where(self._ended, self._ending.pad_id, tokens)
-        self._ids = torch.cat([self._ids, tokens[:, None]], 1)
-        self._mask = torch.cat([self._mask, torch.ones_like(tokens)[:, None]], 1)
-        over = self._limits <= self._ids.shape[1] - self._width
-        self._ended = self._ended | torch.isin(tokens, self._stops) | over
-
-    def _let_go(self, *, texts: bool) -> None:
-        """Note which rows have ended, and take them out once they are enough."""
-        ended = self._ended.tolist()
-        if texts and self._ending.has_text is not None:
-            for place, over in enumerate(ended):
-                ended[place] = over or self._ending.has_text(self._answer(place))
-            self._ended = torch.tensor(ended, device=self._device)
-        gone = sum(ended)
-        if gone < len(ended) and (gone < DROP_SHARE * len(ended) or not can_drop_rows(self._cache)):
-            return
-        for place, row in enumerate(self._live):
-            if ended[place]:
-                self._answers[row] = self._answer(place)
-        kept = [place for place, over in enumerate(ended) if not over]
-        self._live = [self._live[place] for place in kept]
-        if not kept:
-            return
-        chosen = torch.tensor(kept, device=self._device)
-        self._ids, self._mask, self._ended = self._ids[chosen], self._mask[chosen], self._ended[chosen]
-        self._limits = self._limits[chosen]
-        if self._chances is not None:
-            self._chances = self._chances[chosen]
-        self._cache.batch_select_indices(chosen)
-
-    def _answer(self, place: int) -> list[int]:
-        """The tokens of a row's answer up to the one that ended it."""
-        found: list[int] = self._ids[place, self._width :][: int(self._limits[place])].tolist()
-        ends = (index for index, token in enumerate(found) if token in self._ending.ids)
-        return found[: next(ends, len(found))]
-
-    def _drawn(self, draws: Sequence[int]) -> torch.Tensor:
-        """[B, longest answer]: a number in [0, 1) for each token to draw."""
-        rows = [np.random.default_rng(seed).random(self._most, dtype=np.float32) for seed in draws]
-        return torch.from_numpy(np.stack(rows)).to(self._device)
-
-    def _made_processors(self) -> LogitsProcessorList:
-        settings, made = self._prediction, LogitsProcessorList()
-        if settings.repetition_penalty != 1:
-            made.append(RepetitionPenaltyLogitsProcessor(settings.repetition_penalty))
-        if settings.min_length_inference and self._ending.ids:
-            made.append(
-                MinNewTokensLengthLogitsProcessor(
-                    self._width, settings.min_length_inference, list(self._ending.ids), device=self._device
-                )
-            )
-        if settings.do_sample:
-            made.append(TemperatureLogitsWarper(settings.temperature))
-            if settings.top_k:
-                made.append(TopKLogitsWarper(settings.top_k))
-            if settings.top_p < 1:
-                made.append(TopPLogitsWarper(settings.top_p))
+    def _joining(self, rows: int) -> Answering:
+        """The next waiting rows, each with its first token."""
+        asked = [self._waiting.popleft() for _ in range(rows)]
+        made = Answering(
+            asked,
+            growing_cache(self._model),
+            pad_id=self._ending.pad_id,
+            device=self._device,
+            chances=self._longest,
+        )
+        reads = self._reading([row.number for row in asked])
+        self._add(made, reads(self._model, made.ids, made.mask, made.cache, self._last_only))
         return made
+
+    def _step(self, rows: Answering) -> torch.Tensor:
+        """Logits of each row's next token, [B, V]."""
+        logits: torch.Tensor = self._model(
+            input_ids=rows.ids[:, -1:],
+            attention_mask=rows.mask,
+            position_ids=rows.positions,
+            past_key_values=rows.cache,
+            use_cache=True,
+            **self._last_only,
+        ).logits[:, -1]
+        return logits
+
+    def _add(self, rows: Answering, logits: torch.Tensor) -> None:
+        """Draw a token for each row. logits: [B, V]."""
+        logits, settings = logits.float(), self._prediction
+        if settings.repetition_penalty != 1:
+            logits = RepetitionPenaltyLogitsProcessor(settings.repetition_penalty)(rows.seen, logits)
+        if settings.min_length_inference and len(self._stops):
+            early = rows.drawn < settings.min_length_inference
+            logits[:, self._stops] = logits[:, self._stops].masked_fill(early[:, None], -torch.inf)
+        logits = self._warpers(rows.ids, logits)
+        if settings.do_sample:
+            tokens = drawn_at(logits.softmax(-1), rows.chances.gather(1, rows.drawn[:, None]))
+        else:
+            tokens = logits.argmax(-1)
+        rows.add(tokens, self._stops)
+
+    def _look(self, rows: Answering, *, over: bool, texts: bool) -> None:
+        """Note which rows have ended; once they are enough, tell their answers and give their places to waiting rows.
+
+        over: all end, since their time is up. texts: whether to look for stop texts.
+        """
+        ended = [True] * len(rows) if over else rows.ended.tolist()
+        if texts and self._ending.has_text is not None:
+            for place, done in enumerate(ended):
+                ended[place] = done or self._ending.has_text(rows.answer(place, self._ending.ids))
+            rows.ended = torch.tensor(ended, device=self._device)
+        gone, everyone = sum(ended), all(ended)
+        if not everyone and (gone < DROP_SHARE * len(rows) or not can_drop_rows(rows.cache)):
+            return
+        for place, done in enumerate(ended):
+            if done:
+                self._answered(rows.rows[place].number, rows.answer(place, self._ending.ids))
+        if everyone:
+            self._now = None
+            return
+        kept = [place for place, done in enumerate(ended) if not done]
+        places = self._places(len(kept), max(rows.tokens[place] for place in kept)) if self._joins else 0
+        rows.keep(kept, *([self._joining(places)] if places else ()))
+
+
+def warpers_of(settings: Prediction) -> LogitsProcessorList:
+    """What changes the chances of tokens that are drawn."""
+    made = LogitsProcessorList()
+    if settings.do_sample:
+        made.append(TemperatureLogitsWarper(settings.temperature))
+        if settings.top_k:
+            made.append(TopKLogitsWarper(settings.top_k))
+        if settings.top_p < 1:
+            made.append(TopPLogitsWarper(settings.top_p))
+    return made
 
 
 def drawn_at(chances: torch.Tensor, number: torch.Tensor) -> torch.Tensor:

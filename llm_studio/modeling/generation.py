@@ -11,6 +11,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled, UserError
+from llm_studio.modeling.answering import Asked
 from llm_studio.modeling.decoding import Ending, decode
 from llm_studio.modeling.key_value_cache import bytes_per_token
 from llm_studio.modeling.loading import is_out_of_memory
@@ -47,115 +48,143 @@ def generate(
     should_stop: Callable[[], bool] = lambda: False,
     report: Callable[[int], None] = lambda done: None,
     reading: Callable[[Sequence[int]], Read] = lambda numbers: read,
+    in_step: bool = False,
 ) -> list[str]:
     """Answers in the order of the prompts, without special tokens, cut at stop texts and stripped.
 
     expected_tokens: about how long each answer will be, such as its target; rows that end together go together.
     limits: the longest answer of each row, that of the settings by default.
     reading: what reads the prompts of the rows with these numbers; beams read them by themselves.
+    in_step: other processes do the very same, so that this one does not go on by itself with fewer rows.
 
     Raises:
-        Cancelled: `should_stop` said so between two tokens. UserError: memory does not suffice for a single row.
+        Cancelled: `should_stop` said so between two tokens. UserError: memory does not suffice, for a single row or,
+        where processes are in step, for so many.
     """
     longest = config.prediction.max_length_inference
-    limits = limits or [longest] * len(prompts)
     cut = [within_context(model, prompt, longest) for prompt in prompts]
-    expected = expected_tokens or [longest] * len(cut)
-    waiting = answer_batches(model, [len(prompt) for prompt in cut], expected, config)
-    answers, done = [""] * len(cut), 0
-    while waiting:
-        chosen = waiting.pop(0)
-        asked = [cut[index] for index in chosen]
-        most = [limits[index] for index in chosen]
+    order = answering_order([len(prompt) for prompt in cut], expected_tokens or [longest] * len(cut), longest)
+    answers: dict[int, str] = {}
+
+    def answered(number: int, ids: Sequence[int]) -> None:
+        text = str(template.tokenizer.decode(ids, skip_special_tokens=True))
+        answers[number] = cut_at(text, template.stop_texts).strip()
+        report(len(answers))
+
+    most = most_rows(model, config)
+    while len(answers) < len(cut):
+        left = [
+            Asked(number, cut[number], seed_of(config, number), longest if limits is None else limits[number])
+            for number in order
+            if number not in answers
+        ]
+        fits = Fitting(model, config, min(most, len(left)))
         try:
             with merged_for_a_while(model):
-                made = _answers(model, template, asked, chosen, most, config, should_stop, reading(chosen))
+                if config.prediction.num_beams > 1:
+                    _with_beams(model, template, left, config, fits, answered, should_stop)
+                else:
+                    ending = ending_of(template)
+                    decode(
+                        model, left, config.prediction, ending,
+                        at_once=fits, answered=answered, should_stop=should_stop, reading=reading,
+                    )  # fmt: skip
         except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            made = None
-        if made is None:
-            size = smaller(model, len(chosen), max(map(len, asked)) + longest)
-            waiting = [part[at : at + size] for part in (chosen, *waiting) for at in range(0, len(part), size)]
-            continue
-        for index, text in zip(chosen, made, strict=True):
-            answers[index] = cut_at(text, template.stop_texts).strip()
-        done += len(chosen)
-        report(done)
-    return answers
+            full = True
+        else:
+            full = False
+        if full:  # no longer in the handler, whose traceback holds the memory
+            most = smaller(model, fits.rows, max(len(row.prompt) for row in left) + longest, in_step=in_step)
+    return [answers[number] for number in range(len(cut))]
 
 
-def answer_batches(
-    model: Any, prompts: Sequence[int], expected: Sequence[int], config: ExperimentConfig
-) -> list[list[int]]:
-    """The rows that are answered together, the longest first. prompts, expected: tokens of prompts and of answers."""
-    longest, wanted = config.prediction.max_length_inference, config.prediction.batch_size_inference
-    order = sorted(range(len(prompts)), key=lambda index: -(prompts[index] + min(longest, expected[index])))
-    largest = wanted or MOST_ROWS["cuda" if model.device.type == "cuda" else "cpu"]
-    batches: list[list[int]] = []
-    while order:
-        width = max(prompts[index] for index in order[:largest])
-        size = min(largest, wanted or rows_at_once(model, width + longest))
-        batches.append(order[:size])
-        order = order[size:]
-    return batches
+def answering_order(prompts: Sequence[int], expected: Sequence[int], longest: int) -> list[int]:
+    """Numbers of the rows, the longest first. prompts, expected: tokens of prompts and of answers."""
+    return sorted(range(len(prompts)), key=lambda row: -(prompts[row] + min(longest, expected[row])))
 
 
-def rows_at_once(model: Any, tokens: int) -> int:
-    """How many rows of so many tokens fit into the free memory, at least 1."""
-    kind = "cuda" if model.device.type == "cuda" else "cpu"
-    free = torch.cuda.mem_get_info(model.device)[0] if kind == "cuda" else psutil.virtual_memory().available
-    logits = 4 * 4 * int(getattr(model.config.get_text_config(), "vocab_size", 32_000))
-    return max(1, int(free * SHARE_OF_FREE[kind]) // (2 * tokens * bytes_per_token(model) + logits))
+def most_rows(model: Any, config: ExperimentConfig) -> int:
+    """Rows that are answered at once at most, whatever the memory."""
+    return config.prediction.batch_size_inference or MOST_ROWS["cuda" if model.device.type == "cuda" else "cpu"]
 
 
-def smaller(model: Any, rows: int, tokens: int) -> int:
+class Fitting:
+    """How many rows are answered at once: `most`, or fewer where the memory that is free now does not suffice, unless
+    their number is set. rows: what was said last."""
+
+    def __init__(self, model: Any, config: ExperimentConfig, most: int) -> None:
+        kind = "cuda" if model.device.type == "cuda" else "cpu"
+        free = torch.cuda.mem_get_info(model.device)[0] if kind == "cuda" else psutil.virtual_memory().available
+        self.rows = most
+        self._most, self._set = most, bool(config.prediction.batch_size_inference)
+        self._longest = config.prediction.max_length_inference
+        self._room = int(free * SHARE_OF_FREE[kind])
+        self._token = 2 * bytes_per_token(model)  # twice: rows that join are laid beside the others anew
+        self._logits = 4 * 4 * int(getattr(model.config.get_text_config(), "vocab_size", 32_000))
+
+    def __call__(self, width: int) -> int:
+        """At least 1. width: tokens of the widest row so far, to which a whole answer may come."""
+        fitting = self._room // ((width + self._longest) * self._token + self._logits)
+        self.rows = self._most if self._set else max(1, min(self._most, fitting))
+        return self.rows
+
+
+def smaller(model: Any, rows: int, tokens: int, *, in_step: bool) -> int:
     """Half as many rows, after memory ran out.
 
     Raises:
-        UserError: it was a single row.
+        UserError: it was a single row, or other processes are in step.
     """
-    if rows == 1:
+    if rows == 1 or in_step:
+        fewer = "Lower the evaluation batch size, or lower" if rows > 1 else "Lower"
+        which = "a single row" if rows == 1 else f"{rows} rows at once"
         raise UserError(
-            f"{model.device} ran out of memory while it answered a single row of {tokens:,} tokens.",
-            where="prediction.max_length_inference",
-            fix="Lower the longest answer or the longest conversation, or load the backbone in int8 or int4.",
+            f"{model.device} ran out of memory while it answered {which}, of up to {tokens:,} tokens each.",
+            where="prediction.batch_size_inference" if rows > 1 else "prediction.max_length_inference",
+            fix=f"{fewer} the longest answer or the longest conversation, or load the backbone in int8 or int4.",
         )
     if model.device.type == "cuda":
         torch.cuda.empty_cache()
     return rows // 2
 
 
-def _answers(
-    model: Any,
-    template: Template,
-    prompts: Sequence[Sequence[int]],
-    numbers: Sequence[int],
-    limits: Sequence[int],
-    config: ExperimentConfig,
-    should_stop: Callable[[], bool],
-    reads: Read,
-) -> list[str]:
-    """Answers of one batch; numbers: of the rows among all, which seed what is drawn for them."""
-    if config.prediction.num_beams > 1:
-        made = _with_beams(model, template, prompts, config, should_stop)
-    else:
-        seed = config.environment.seed
-        draws = [int(np.random.SeedSequence((seed, number)).generate_state(1)[0]) for number in numbers]
+def seed_of(config: ExperimentConfig, number: int) -> int:
+    """What is drawn for a row goes by its number alone, not by the rows beside it."""
+    return int(np.random.SeedSequence((config.environment.seed, number)).generate_state(1)[0])
 
-        def has_text(ids: Sequence[int]) -> bool:
-            text = template.tokenizer.decode(ids, skip_special_tokens=True)
-            return any(stop in text for stop in template.stop_texts)
 
-        ending = Ending(tuple(template.stop_ids), has_text if template.stop_texts else None, template.pad_id)
-        made = decode(
-            model, prompts, config.prediction, ending,
-            draws=draws, limits=limits, should_stop=should_stop, reads=reads,
-        )  # fmt: skip
-    return [str(text) for text in template.tokenizer.batch_decode(made, skip_special_tokens=True)]
+def ending_of(template: Template) -> Ending:
+    """What ends an answer by the template's stop tokens and texts."""
+
+    def has_text(ids: Sequence[int]) -> bool:
+        text = template.tokenizer.decode(ids, skip_special_tokens=True)
+        return any(stop in text for stop in template.stop_texts)
+
+    return Ending(tuple(template.stop_ids), has_text if template.stop_texts else None, template.pad_id)
 
 
 def _with_beams(
+    model: Any,
+    template: Template,
+    asked: Sequence[Asked],
+    config: ExperimentConfig,
+    at_once: Callable[[int], int],
+    answered: Callable[[int, list[int]], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Answers by transformers' beam search, batch after batch; arguments as of `decode`."""
+    waiting = list(asked)
+    while waiting:
+        rows = at_once(max(len(row.prompt) for row in waiting))
+        batch, waiting = waiting[:rows], waiting[rows:]
+        made = _batch_with_beams(model, template, [row.prompt for row in batch], config, should_stop)
+        for row, ids in zip(batch, made, strict=True):
+            answered(row.number, ids[: row.limit])
+
+
+def _batch_with_beams(
     model: Any,
     template: Template,
     prompts: Sequence[Sequence[int]],

@@ -62,14 +62,19 @@ def fuse(
     return _fused_if_equal(model, known[kind])
 
 
-def prepare(model: Any, wanted: str, device: torch.device) -> list[str]:
-    """Everything here for a loaded backbone but compiling; gives what was chosen, as sentences for the log."""
+def prepare(model: Any, wanted: str, device: torch.device, *, mixed_precision: bool) -> list[str]:
+    """Everything here for a loaded backbone but compiling; gives what was chosen, as sentences for the log.
+
+    mixed_precision: whether products may be computed in fewer bits than 32.
+    """
     if device.type != "cuda":
         return []
-    torch.set_float32_matmul_precision("high")
+    torch.set_float32_matmul_precision("high" if mixed_precision else "highest")
     fused = fuse(model, wanted, device)
     return [
-        "Products of 32-bit matrices are computed in TF32: several times as fast, with three digits less.",
+        "Products of 32-bit matrices are computed in TF32: several times as fast, with three digits less."
+        if mixed_precision
+        else "Products of 32-bit matrices are computed in 32 bits, since mixed precision is off.",
         f"Kernels of the backbone: {fused.value}, {fused.reason}.",
         memory_words(),
     ]

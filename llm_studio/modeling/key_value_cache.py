@@ -1,5 +1,6 @@
 """Keys and values of the tokens read so far, in memory that has room for more, so that a new token copies nothing."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -45,13 +46,36 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         for room, states in zip(self._rooms, (keys, values), strict=True):
             room[chosen, :, length - states.shape[2] : length] = states
 
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep these rows only, with the room behind them."""
-        if self._rooms is None:
-            return
-        length = self.get_seq_length()
-        self._rooms = (self._rooms[0][indices], self._rooms[1][indices])
+    def keep(self, chosen: torch.Tensor, length: int, more: Sequence["GrowingLayer"] = ()) -> None:
+        """Keep these rows and take those of `more` behind them, the last `length` tokens of each; zeros stand before
+        rows that have fewer, and a mask must hide them."""
+        parts = [(self, chosen), *((layer, None) for layer in more)]
+        self._rooms = (
+            self._joined(self.keys, length, [(layer.keys, rows) for layer, rows in parts]),
+            self._joined(self.values, length, [(layer.values, rows) for layer, rows in parts]),
+        )
         self.keys, self.values = (room[:, :, :length] for room in self._rooms)
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep these rows only."""
+        if self._rooms is not None:
+            self.keep(indices, self.get_seq_length())
+
+    @staticmethod
+    def _joined(
+        like: torch.Tensor, length: int, parts: Sequence[tuple[torch.Tensor, torch.Tensor | None]]
+    ) -> torch.Tensor:
+        count = sum(len(states if rows is None else rows) for states, rows in parts)
+        room = like.new_empty((count, like.shape[1], length + ROOM, like.shape[3]))
+        at = 0
+        for states, rows in parts:
+            states = states[:, :, -length:]
+            states = states if rows is None else states[rows]
+            own = room[at : at + len(states)]
+            own[:, :, : length - states.shape[2]] = 0
+            own[:, :, length - states.shape[2] : length] = states
+            at += len(states)
+        return room
 
     @staticmethod
     def _wider(old: torch.Tensor, states: torch.Tensor, length: int) -> torch.Tensor:
@@ -67,6 +91,11 @@ def growing_cache(model: Any) -> DynamicCache:
     cache = DynamicCache(config=model.config)
     cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def only_grows(cache: DynamicCache) -> bool:
+    """Whether the cache is keys and values of all tokens and nothing else, so that rows can join others."""
+    return all(type(layer) is GrowingLayer for layer in cache.layers)
 
 
 def can_drop_rows(cache: DynamicCache) -> bool:

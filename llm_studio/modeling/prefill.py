@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from llm_studio.modeling.key_value_cache import GrowingLayer, growing_cache
+from llm_studio.modeling.key_value_cache import growing_cache, only_grows
 
 LEAST_TOKENS = 1024
 """A group smaller than this does not keep the device busy."""
@@ -28,7 +28,7 @@ def read(
     """
     lengths = mask.sum(-1).tolist()
     groups = like_lengths(lengths)
-    if len(groups) == 1 or any(type(layer) is not GrowingLayer for layer in cache.layers):
+    if len(groups) == 1 or not only_grows(cache):
         return _logits(model, ids, mask, cache, last_only)
     width, found = ids.shape[1], []
     for rows in groups:

@@ -14,14 +14,12 @@ from pathlib import Path
 from types import FrameType
 
 from llm_studio.errors import Cancelled, UserError
-from llm_studio.modeling.allocator import let_segments_grow
-from llm_studio.modeling.heap import keep_few_kernels
-from llm_studio.modeling.threads import share_cores
 from llm_studio.store import ExperimentRecord, Home, Store
 from llm_studio.training.memory import SharedOutOfMemoryError
 from llm_studio.worker import ranks
 from llm_studio.worker.job_reporting import Reporter
 from llm_studio.worker.memory_advice import advice_for
+from llm_studio.worker.readying import ready
 
 FINISHED, FAILED = 0, 1
 
@@ -69,9 +67,7 @@ def run(store: Store, experiment_id: str, terminated: threading.Event) -> int:
 def work(store: Store, record: ExperimentRecord, reporter: Reporter) -> int:
     """Run, and say how it ended: well by the first of several processes, badly by whoever knows why."""
     reporter.phase("Loading the libraries")
-    share_cores()
-    keep_few_kernels()
-    let_segments_grow()
+    ready()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # speaks of optional packages while it is imported
     try:
         from llm_studio.worker.job_steps import run_experiment

@@ -107,12 +107,14 @@ class Evaluations:
         give_back()  # what training left in pieces, so that scoring does not come on top of it
 
         def score(
-            questions: Sequence[Question], config: ExperimentConfig, should_stop: Callable[[], bool]
+            questions: Sequence[Question], config: ExperimentConfig, should_stop: Callable[[], bool], in_step: bool
         ) -> list[Prediction]:
             def report(words: str) -> None:
                 self._reporter.detail(prefix + words)
 
-            return score_rows(model, self._template, questions, config, should_stop=should_stop, report=report)
+            return score_rows(
+                model, self._template, questions, config, should_stop=should_stop, report=report, in_step=in_step
+            )
 
         predictions = score_together(
             score, model, self.questions, self.config, self.processes, self._reporter.should_stop, note=self._once

@@ -11,56 +11,45 @@ from transformers import set_seed
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.config.facts import BackboneFacts
-from llm_studio.config.memory import needs
 from llm_studio.errors import UserError
-from llm_studio.modeling import devices, kernels
+from llm_studio.modeling import devices
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
-from llm_studio.modeling.backbone_dropout import dropouts_of
 from llm_studio.modeling.backbones import check_backbone
-from llm_studio.modeling.devices import Choice
 from llm_studio.modeling.download import fetch, is_here, use_token
-from llm_studio.modeling.further_weights import TAKEN
 from llm_studio.modeling.loading import experiment_config, quiet
-from llm_studio.modeling.marker_tokens import make_room
 from llm_studio.modeling.origin import Origin, weights_fingerprint
 from llm_studio.modeling.quantising import QUANTISED
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.store.rounds import read_rounds
 from llm_studio.training.divergence import DivergedError
 from llm_studio.training.plan import make_plan
-from llm_studio.training.processes import Processes
 from llm_studio.training.sharing import wrapped
 from llm_studio.training.trainer import Trainer
 from llm_studio.worker.job_answers import with_answers
+from llm_studio.worker.job_backbone import load_backbone
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_forecast import forecast_for, is_told
 from llm_studio.worker.job_listener import TrainingListener
 from llm_studio.worker.job_processes import (
-    as_split,
     before_of_split,
-    choose_kind,
     join,
     rows_of_micro_batch,
-    sharing_words,
 )
 from llm_studio.worker.job_reporting import Reporter, Teller
 from llm_studio.worker.job_rows import (
     Prepared,
     augmentation_of,
-    check_vocabulary,
     prepare,
     questions_of,
 )
 from llm_studio.worker.job_start import (
     Begun,
-    Start,
     check_weights,
     config_of_round,
     find_start,
     is_adapter,
     listening_from,
-    load_to_train,
     merge_start,
     moved,
     round_words,
@@ -130,41 +119,6 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     if finished and processes.first:
         shutil.rmtree(resume, ignore_errors=True)
     return finished
-
-
-def load_backbone(
-    config: ExperimentConfig,
-    facts: BackboneFacts,
-    start: Start,
-    prepared: Prepared,
-    processes: Processes,
-    reporter: Reporter,
-) -> tuple[Processes, Any, Choice, torch.dtype | None]:
-    """How the processes share the model, the model, its number type, and what it is computed in (None: as it is held).
-
-    Raises:
-        UserError: it cannot be loaded, or does not fit the tokenizer.
-    """
-    reporter.phase("Loading the backbone")
-    kind = choose_kind(config, facts.parameters, processes)
-    if processes.size > 1:
-        processes = processes.sharing("fsdp" if kind.value == "fsdp" else "ddp")
-        reporter.note(sharing_words(processes, kind))
-    device, split = processes.device, processes.kind == "fsdp"
-    loaded_as, loaded_on = (as_split(config, device), "cpu") if split else (config, device)
-    model, dtype = load_to_train(start, loaded_as, loaded_on, needs(config, facts, mean_tokens=prepared.mean_tokens))
-    if prepared.template.new_tokens and not start.is_whole:
-        make_room(model, prepared.tokenizer, prepared.template.new_tokens)
-    if words := getattr(model, TAKEN, ""):
-        reporter.note(words)
-    check_vocabulary(model, prepared.samples, config.llm_backbone)
-    autocast, why = devices.choose_autocast(device=device, environment=config.environment, dtype=dtype.value)
-    reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
-    if config.architecture.intermediate_dropout and not dropouts_of(model.config):
-        reporter.note("Backbone dropout has no effect: this backbone's architecture has none.")
-    for words in kernels.prepare(model, config.training.kernels, torch.device(device)):
-        reporter.note(words)
-    return processes, model, dtype, autocast
 
 
 def run_training(

@@ -11,13 +11,14 @@ from llm_studio.errors import Cancelled
 from llm_studio.evaluation.scoring import Question
 from llm_studio.evaluation.shares import gathered, share_of
 from llm_studio.evaluation.types import Prediction
+from llm_studio.modeling.generation import Fitting, most_rows
 from llm_studio.training.processes import Processes
 from llm_studio.training.sharing import bytes_of, parted_again, whole_on_cpu
 from llm_studio.training.sharing import gathered as made_whole
 
-Score = Callable[[Sequence[Question], ExperimentConfig, Callable[[], bool]], list[Prediction]]
-"""score(questions, config, should_stop): predictions in the order of the questions."""
-
+Score = Callable[[Sequence[Question], ExperimentConfig, Callable[[], bool], bool], list[Prediction]]
+"""score(questions, config, should_stop, in_step): predictions in the order of the questions. in_step: all processes do
+the same, so that none may go on by itself with fewer rows when its memory runs out."""
 
 ROOM = 0.7
 """Share of the free memory that a split model may take to be scored whole; answers need the rest."""
@@ -50,17 +51,27 @@ def score_together(
         Cancelled: the user asked to stop; in all processes.
     """
     if processes.size == 1:
-        return score(questions, config, should_stop)
+        return score(questions, config, should_stop, False)
     if processes.kind == "fsdp":
         if not processes.everywhere(bytes_of(model) <= processes.free_bytes() * room):
             torch.manual_seed(config.environment.seed)
             if config.prediction.max_time:
                 note(UNTIMED)
-            by_tokens = config.with_changes({"prediction.max_time": 0.0})  # clocks differ, and one would go on alone
-            return score(questions, by_tokens, lambda: processes.agreed(should_stop())[0])
+            same = in_step(model, questions, config, processes)
+            return score(questions, same, lambda: processes.agreed(should_stop())[0], True)
         with made_whole(model):
             return _in_shares(score, questions, config, processes, should_stop)
     return _in_shares(score, questions, config, processes, should_stop)
+
+
+def in_step(
+    model: Any, questions: Sequence[Question], config: ExperimentConfig, processes: Processes
+) -> ExperimentConfig:
+    """The config by which all processes draw the same tokens: clocks and free memory differ between them, so there is
+    no time limit, and as many rows are answered at once as every one of them has memory for."""
+    fits = Fitting(model, config, most_rows(model, config))
+    rows = min(processes.gathered(fits(max(len(question.prompt) for question in questions))))
+    return config.with_changes({"prediction.max_time": 0.0, "prediction.batch_size_inference": rows})
 
 
 def _in_shares(
@@ -75,7 +86,7 @@ def _in_shares(
     generated = max(1, len(range(processes.rank, most, processes.size)))  # 0 would mean all
     mine: list[Prediction] | None
     try:
-        mine = score(own, config.with_changes({"prediction.max_generated_rows": generated}), should_stop)
+        mine = score(own, config.with_changes({"prediction.max_generated_rows": generated}), should_stop, False)
     except Cancelled:
         mine = None
     parts = processes.gathered(mine)

@@ -10,11 +10,10 @@ from typing import Any
 from llm_studio.actions.preflight import HOLDER, refuse_if_busy
 from llm_studio.config import from_yaml
 from llm_studio.errors import Cancelled, UserError
-from llm_studio.modeling.heap import keep_few_kernels
-from llm_studio.modeling.threads import share_cores
 from llm_studio.store import Home, JobRecord, Store
 from llm_studio.store.processes import own_identity
 from llm_studio.worker.data_jobs import Report
+from llm_studio.worker.readying import ready
 
 LOOK_SECONDS = 0.25
 SHARES = {
@@ -78,8 +77,7 @@ def run(home: Home, store: Store, job: JobRecord, report: Report) -> dict[str, A
     while not store.leases.acquire(device, HOLDER, job.id, *identity):
         refuse_if_busy(store, device)  # when it has come free in between, it is taken in the next round
     try:
-        share_cores()
-        keep_few_kernels()
+        ready()
         teller = JobTeller(store, job)
         teller.phase("Loading the libraries")
         from llm_studio.modeling.loading import is_out_of_memory

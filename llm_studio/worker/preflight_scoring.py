@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,8 +13,8 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled
 from llm_studio.evaluation.scores import all_scores
 from llm_studio.evaluation.scoring import Question, score_rows
-from llm_studio.modeling.generation import MOST_ROWS as AT_ONCE
-from llm_studio.modeling.generation import answer_batches, generate, within_context
+from llm_studio.modeling.decoding import DROP_SHARE, joins
+from llm_studio.modeling.generation import Fitting, answering_order, generate, most_rows, within_context
 from llm_studio.modeling.key_value_cache import bytes_per_token
 from llm_studio.tokens.template import Template
 from llm_studio.training.forecast import evenly_spread
@@ -70,24 +71,28 @@ def time_scoring(
     likelihood, chance = time_likelihood(model, template, questions, config, should_stop)
     asked = list(questions[: config.prediction.max_generated_rows or len(questions)])
     expected = [max(1, len(one.sample.input_ids) - len(one.prompt)) for one in asked]
-    batches = answer_batches(model, [len(one.prompt) for one in asked], expected, config)
-    pace = time_answers(model, template, [asked[index] for index in batches[0]], config, should_stop)
+    prompts, limit = [len(one.prompt) for one in asked], config.prediction.max_length_inference
+    order = answering_order(prompts, expected, limit)
+    at_once = min(len(asked), Fitting(model, config, most_rows(model, config))(max(prompts)))
+    pace = time_answers(model, template, [asked[index] for index in order[:at_once]], config, should_stop)
     if config.prediction.num_beams == 1:
         pace = replace(pace, prefill=0.0)  # prompts are read once, with the likelihood of their rows
     targets = [target_tokens(template, one) for one in asked]
-    limit = config.prediction.max_length_inference
     ends = answers_end(model, template, asked, targets, config, should_stop)
-    prompts = [len(one.prompt) for one in asked]
-    whole = min(limit, max(targets))
-    tuned = [limit] * len(asked) if chance and not ends else targets
+    whole, endless, joining = min(limit, max(targets)), [limit] * len(asked), joins(model, config.prediction)
+
+    def seconds(answers: Sequence[int]) -> float:
+        steps = steps_of_answers([min(limit, answers[row] + 1) for row in order], at_once, joining, pace.rows)
+        return pace.prefill * sum(prompts) + pace.step * steps
+
     return ScoringTimes(
         likelihood,
-        seconds_of_answers(batches, prompts, tuned, limit, pace),
-        seconds_of_answers(batches, prompts, targets if ends else [limit] * len(asked), limit, pace),
+        seconds(endless if chance and not ends else targets),
+        seconds(targets if ends else endless),
         len(asked),
         bytes_per_token(model) * (max(prompts) + whole),
-        bytes_per_token(model) * len(batches[0]) * max(0, whole - LONGER_TOKENS[-1]),
-        config.prediction.batch_size_inference or AT_ONCE["cuda" if model.device.type == "cuda" else "cpu"],
+        bytes_per_token(model) * at_once * max(0, whole - LONGER_TOKENS[-1]),
+        most_rows(model, config),
     )
 
 
@@ -182,22 +187,20 @@ def answers_end(
     return True
 
 
-def seconds_of_answers(
-    batches: Sequence[Sequence[int]], prompts: Sequence[int], answers: Sequence[int], limit: int, pace: Pace
-) -> float:
-    """All batches; rows leave one when they have ended. prompts, answers: tokens of each row.
+def steps_of_answers(answers: Sequence[int], at_once: int, joining: bool, full: int) -> float:
+    """Tokens drawn one after the other until all rows have ended, counted as tokens of a batch of `full` rows.
 
+    answers: tokens of each, in the order in which they are begun. joining: whether rows take the places of ended ones.
     A token of a batch with fewer rows costs between a share of them and as much as of a full one: the middle is taken.
     """
-    total = 0.0
-    for rows in batches:
-        ends = sorted((min(limit, answers[row] + 1) for row in rows), reverse=True)
-        after = [*ends[1:], 0]
-        steps = sum(
-            (end - then) * (0.5 + 0.5 * min(1.0, live / max(1, pace.rows)))
-            for live, (end, then) in enumerate(zip(ends, after, strict=True), start=1)
-        )
-        total += pace.prefill * sum(prompts[row] for row in rows) + pace.step * steps
+    waiting, left, total = deque(answers), list[int](), 0.0
+    while waiting or left:
+        free = at_once - len(left)
+        if not left or (joining and free >= DROP_SHARE * at_once):
+            left += [waiting.popleft() for _ in range(min(free, len(waiting)))]
+        now = min(left)
+        total += now * (0.5 + 0.5 * min(1.0, len(left) / max(1, full)))
+        left = [tokens - now for tokens in left if tokens > now]
     return total
 
 

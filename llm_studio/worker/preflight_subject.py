@@ -10,13 +10,13 @@ from llm_studio.modeling import devices
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
 from llm_studio.modeling.loading import load_model, quiet
-from llm_studio.modeling.marker_tokens import make_room
 from llm_studio.modeling.quantising import QUANTISED
 from llm_studio.store import Store
 from llm_studio.worker.job_answers import estimated
+from llm_studio.worker.job_backbone import fit_out
 from llm_studio.worker.job_evaluation import base_scores_key
 from llm_studio.worker.job_reporting import Teller
-from llm_studio.worker.job_rows import check_vocabulary, prepare, questions_of
+from llm_studio.worker.job_rows import prepare, questions_of
 from llm_studio.worker.job_steps import bring, within_context
 from llm_studio.worker.preflight import Subject, process_seconds
 
@@ -48,16 +48,13 @@ def prepare_subject(
     teller.phase("Loading the backbone")
     needed = needs(config, facts, mean_tokens=prepared.mean_tokens)
     model, dtype = load_model(config, device=device, needed=needed, trains=True)
-    new = prepared.template.new_tokens
-    if new:
-        make_room(model, prepared.tokenizer, new)
-    check_vocabulary(model, prepared.samples, config.llm_backbone)
-    autocast, _ = devices.choose_autocast(device=device, environment=config.environment, dtype=dtype.value)
+    autocast = fit_out(model, prepared, config, device, dtype, teller)
     base_scores = base_scores_key(
         config, prepared.template, questions, device=device, dtype=dtype.value,
         fingerprint=prepared.dataset.fingerprint, commit=str(getattr(model.config, "_commit_hash", "")),
     )  # fmt: skip
-    trainable = make_trainable(model, config, quantised=dtype.value in QUANTISED, new_tokens=new).model
+    quantised, new = dtype.value in QUANTISED, prepared.template.new_tokens
+    trainable = make_trainable(model, config, quantised=quantised, new_tokens=new).model
     packing = choose_packing(config.training.packing, trainable)
     subject = Subject(
         config=config,

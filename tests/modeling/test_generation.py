@@ -156,18 +156,25 @@ def test_running_out_of_memory_halves_the_batch_until_it_fits(backbone: Path, mo
     fits = 0
     with pytest.raises(UserError) as caught:
         generate(model, template, PROMPTS, settings(backbone))
-    hook.remove()
     assert "single row" in caught.value.what
+    fits = 1
+    with pytest.raises(UserError) as caught:
+        generate(model, template, PROMPTS, settings(backbone), in_step=True)
+    hook.remove()
+    assert "5 rows at once" in caught.value.what
+    assert caught.value.where == "prediction.batch_size_inference"
 
 
-def test_a_large_model_answers_fewer_rows_at_once(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_model_answers_fewer_rows_at_once(backbone: Path, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Memory:
         available = 10_000_000
 
     monkeypatch.setattr(generation.psutil, "virtual_memory", lambda: Memory)
-    assert generation.rows_at_once(model, 100) > generation.rows_at_once(model, 1000) >= 1
+    fits = generation.Fitting(model, config_of(backbone), 100)
+    assert 100 > fits(100) > fits(1000) >= 1
+    assert generation.Fitting(model, config_of(backbone, **{"prediction.batch_size_inference": 100}), 100)(1000) == 100
     Memory.available = 0
-    assert generation.rows_at_once(model, 1000) == 1
+    assert generation.Fitting(model, config_of(backbone), 100)(1000) == 1
 
 
 def test_scoring_is_the_plain_formula_and_leaves_the_model_and_the_random_numbers_alone(

@@ -112,14 +112,17 @@ def test_why_there_are_none_is_said(backbone: Path) -> None:
 def test_a_gpu_is_prepared_and_a_cpu_left_alone(backbone: Path) -> None:
     model = loaded(backbone)
     before = torch.get_float32_matmul_precision()
-    assert kernels.prepare(model, "auto", torch.device("cpu")) == []
+    assert kernels.prepare(model, "auto", torch.device("cpu"), mixed_precision=True) == []
     assert torch.get_float32_matmul_precision() == before
     try:
-        words = kernels.prepare(model, "never", GPU)
+        exact = kernels.prepare(model, "never", GPU, mixed_precision=False)
+        assert torch.get_float32_matmul_precision() == "highest"
+        words = kernels.prepare(model, "never", GPU, mixed_precision=True)
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(before)
     assert ["TF32" in words[0], "its own, as set" in words[1], "GPU memory" in words[2]] == [True, True, True]
+    assert "mixed precision is off" in exact[0]
 
 
 def test_memory_segments_grow_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,9 +63,9 @@ def scored(model: Any, config: ExperimentConfig, processes: Processes, room: flo
     questions = [Question(sample, asked[: 4 + sample.row], "", "") for sample in samples]
 
     def score(
-        some: Sequence[Question], settings: ExperimentConfig, should_stop: Callable[[], bool]
+        some: Sequence[Question], settings: ExperimentConfig, should_stop: Callable[[], bool], in_step: bool
     ) -> list[Prediction]:
-        return score_rows(model, template, some, settings, should_stop=should_stop)
+        return score_rows(model, template, some, settings, should_stop=should_stop, in_step=in_step)
 
     found = score_together(score, model, questions, config, processes, lambda: False, room=room)
     return [[one.row, one.nll_nats, one.output] for one in found]

@@ -1,23 +1,20 @@
 """The time of an evaluation from a small part of it."""
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from llm_studio.config import make_config
 from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import Cancelled
 from llm_studio.evaluation.scoring import Question, make_questions
-from llm_studio.modeling.generation import answer_batches, generate
+from llm_studio.modeling.generation import answering_order, generate
 from llm_studio.modeling.loading import load_model
 from llm_studio.tokens.template import Template
 from llm_studio.worker.preflight_scoring import (
-    Pace,
     answers_end,
-    seconds_of_answers,
+    steps_of_answers,
     target_tokens,
     time_scoring,
 )
@@ -42,28 +39,38 @@ def questions_of(template: Template) -> list[Question]:
     return make_questions(template, said, [scoring.encode(one) for one in said])
 
 
-def test_answers_come_in_the_batches_that_generation_makes(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = config_of(backbone, **{"prediction.max_length_inference": 2})
+def test_a_batch_takes_its_steps_up_to_the_longest_answer_and_less_for_rows_that_have_ended() -> None:
+    assert steps_of_answers([8, 8], 2, False, 2) == 8
+    assert steps_of_answers([4, 8], 2, False, 2) == pytest.approx(4 + 4 * 0.75)
+    assert steps_of_answers([5, 5, 5], 2, False, 2) == pytest.approx(5 + 5 * 0.75)
+
+
+def test_rows_that_join_take_the_places_of_ended_ones() -> None:
+    assert steps_of_answers([8, 4, 4], 2, True, 2) == pytest.approx(8)
+    assert steps_of_answers([8, 4, 4], 2, False, 2) == pytest.approx(4 + 4 * 0.75 + 4 * 0.75)
+
+
+@pytest.mark.parametrize("joining", [True, False])
+def test_the_steps_told_are_those_that_generation_takes(backbone: Path, joining: bool) -> None:
+    longest = 6 if joining else 4
+    changes = {"prediction.batch_size_inference": 4, "prediction.max_time": 0.0 if joining else 600.0}
+    config = config_of(backbone, **{"prediction.max_length_inference": longest} | changes)
     template, _ = rows_of(config)
     model, _ = load_model(config, device="cpu")
-    asked = [question.prompt for question in questions_of(template)] * 20
-    made: list[int] = []
-    generate(model, template, asked, config, report=made.append)
-    lengths = [len(prompt) for prompt in asked]
-    batches = answer_batches(model, lengths, [256] * len(asked), config)
-    sizes = [made[0], *(after - before for before, after in pairwise(made))]
-    assert [len(batch) for batch in batches] == sizes
-    assert sorted(row for batch in batches for row in batch) == [*range(len(asked))]
-    few = make_config({"prediction.batch_size_inference": 3})
-    assert [len(batch) for batch in answer_batches(model, [5] * 7, [9] * 7, few)] == [3, 3, 1]
-
-
-def test_a_batch_takes_its_steps_up_to_the_longest_answer_or_the_limit_and_less_for_rows_that_have_ended() -> None:
-    pace = Pace(prefill=0.01, step=0.1, rows=2)
-    assert seconds_of_answers([[0, 1]], [10, 10], [7, 7], 256, pace) == pytest.approx(0.2 + 0.1 * 8)
-    assert seconds_of_answers([[0, 1]], [10, 10], [3, 7], 256, pace) == pytest.approx(0.2 + 0.1 * (4 + 4 * 0.75))
-    assert seconds_of_answers([[0, 1]], [10, 10], [900, 700], 20, pace) == pytest.approx(0.2 + 0.1 * 20)
-    assert seconds_of_answers([[0, 1], [2]], [1, 1, 1], [4, 4, 4], 9, pace) == pytest.approx(0.03 + 0.5 + 0.5 * 0.75)
+    asked = [question.prompt for question in questions_of(template)]
+    limits = [1 + row % longest for row in range(len(asked))]
+    order = answering_order([len(prompt) for prompt in asked], [longest] * len(asked), longest)
+    steps: list[int] = []
+    reads: list[int] = []
+    model.get_input_embeddings().register_forward_pre_hook(
+        lambda _, given: (steps if given[0].shape[1] == 1 else reads).append(len(given[0]))
+    )
+    generate(model, template, asked, config, limits=limits)
+    told = 2 * steps_of_answers([limits[row] for row in order], 4, joining, full=10**9)
+    if joining:  # the first token of rows that join is drawn as they are read
+        assert told - len(reads) <= len(steps) <= told + 1e-6
+    else:
+        assert len(steps) + len(reads) == pytest.approx(told)
 
 
 def test_an_untrained_backbone_answers_up_to_the_limit_before_and_after_tuning(backbone: Path) -> None:

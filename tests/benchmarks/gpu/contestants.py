@@ -50,7 +50,7 @@ def ours(dtype: str, **changes: Any) -> Contestant:
         }
         config = make_config(settings | changes)
         model = make_model(shape, device, dtype)
-        notes = prepare(model, config.training.kernels, torch.device(device))
+        notes = prepare(model, config.training.kernels, torch.device(device), mixed_precision=True)
         model = make_trainable(model, config, quantised=dtype != "bfloat16").model
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(

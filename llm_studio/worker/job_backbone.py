@@ -1,0 +1,76 @@
+"""Loads the backbone of an experiment and fits it out, in the same way for its training and for a check of it."""
+
+from typing import Any
+
+import torch
+
+from llm_studio.config import ExperimentConfig
+from llm_studio.config.facts import BackboneFacts
+from llm_studio.config.memory import needs
+from llm_studio.modeling import devices, kernels
+from llm_studio.modeling.backbone_dropout import dropouts_of
+from llm_studio.modeling.devices import Choice
+from llm_studio.modeling.further_weights import TAKEN
+from llm_studio.modeling.marker_tokens import make_room
+from llm_studio.training.processes import Processes
+from llm_studio.worker.job_processes import as_split, choose_kind, sharing_words
+from llm_studio.worker.job_reporting import Reporter, Teller
+from llm_studio.worker.job_rows import Prepared, check_vocabulary
+from llm_studio.worker.job_start import Start, load_to_train
+
+
+def load_backbone(
+    config: ExperimentConfig,
+    facts: BackboneFacts,
+    start: Start,
+    prepared: Prepared,
+    processes: Processes,
+    reporter: Reporter,
+) -> tuple[Processes, Any, Choice, torch.dtype | None]:
+    """How the processes share the model, the model, its number type, and what it is computed in (None: as it is held).
+
+    Raises:
+        UserError: it cannot be loaded, or does not fit the tokenizer.
+    """
+    reporter.phase("Loading the backbone")
+    kind = choose_kind(config, facts.parameters, processes)
+    if processes.size > 1:
+        processes = processes.sharing("fsdp" if kind.value == "fsdp" else "ddp")
+        reporter.note(sharing_words(processes, kind))
+    device, split = processes.device, processes.kind == "fsdp"
+    loaded_as, loaded_on = (as_split(config, device), "cpu") if split else (config, device)
+    model, dtype = load_to_train(start, loaded_as, loaded_on, needs(config, facts, mean_tokens=prepared.mean_tokens))
+    autocast = fit_out(model, prepared, config, device, dtype, reporter, has_markers=start.is_whole)
+    return processes, model, dtype, autocast
+
+
+def fit_out(
+    model: Any,
+    prepared: Prepared,
+    config: ExperimentConfig,
+    device: str,
+    dtype: Choice,
+    teller: Teller,
+    *,
+    has_markers: bool = False,
+) -> torch.dtype | None:
+    """Room for new tokens, unless it has it, and what computes the model; each choice is told with its reason.
+
+    Gives what the model is computed in (None: as it is held).
+
+    Raises:
+        UserError: it does not fit the tokenizer.
+    """
+    if prepared.template.new_tokens and not has_markers:
+        make_room(model, prepared.tokenizer, prepared.template.new_tokens)
+    if words := getattr(model, TAKEN, ""):
+        teller.note(words)
+    check_vocabulary(model, prepared.samples, config.llm_backbone)
+    autocast, why = devices.choose_autocast(device=device, environment=config.environment, dtype=dtype.value)
+    teller.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
+    if config.architecture.intermediate_dropout and not dropouts_of(model.config):
+        teller.note("Backbone dropout has no effect: this backbone's architecture has none.")
+    mixed = config.environment.mixed_precision
+    for words in kernels.prepare(model, config.training.kernels, torch.device(device), mixed_precision=mixed):
+        teller.note(words)
+    return autocast
