@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers.models.llama import modeling_llama
 
-from llm_studio.modeling import kernels
+from llm_studio.modeling import heap, kernels
 from llm_studio.modeling.allocator import OVERRULED_BY, SETTING, let_segments_grow, memory_words
 from llm_studio.modeling.devices import Choice
 from llm_studio.modeling.kernels import FUSED, LONG_SECONDS, OWN, fuse, offer_compiling
@@ -139,13 +139,16 @@ def test_memory_segments_grow_unless_the_environment_says_otherwise(monkeypatch:
     assert "max_split_size_mb:64, since the environment says so" in memory_words()
 
 
-def test_the_memory_settings_are_made_before_torch_is_imported() -> None:
+@pytest.mark.parametrize("process", ["job", "preflight_job"])
+def test_an_experiment_and_its_check_set_the_same_before_torch_is_imported(process: str) -> None:
     code = (
-        "import sys, llm_studio.worker.job as job; assert 'torch' not in sys.modules; "
-        "job.let_segments_grow(); import torch; print('fine')"
+        f"import sys, os, llm_studio.worker.{process} as process; assert 'torch' not in sys.modules; "
+        "process.ready(); print(*(os.environ.get(name) for name in sys.argv[1:])); import torch"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "fine\n", done.stderr
+    names = (OVERRULED_BY[0], heap.VARIABLE)
+    clean = {name: value for name, value in os.environ.items() if name not in (*OVERRULED_BY, heap.VARIABLE)}
+    done = subprocess.run([sys.executable, "-c", code, *names], env=clean, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == [SETTING, heap.KERNELS], done.stderr
 
 
 def test_compiling_is_offered_for_long_experiments_on_a_gpu_only() -> None:
