@@ -1,6 +1,7 @@
 """How fast an evaluation answers its rows, against transformers' `generate` in the order of the rows, two at a time."""
 
 import json
+import random
 import subprocess
 import sys
 import time
@@ -15,6 +16,11 @@ LONGEST = {"starter": 192, "90m": 64}
 """Answers end where the right ones do, at this many tokens at the latest, in both contestants: random weights would
 never end one."""
 BARS = {"starter": 6.0, "90m": 2.5}
+JOINING = {"starter": (256, 64), "90m": (32, 8)}
+"""Rows, and how many at once, where waiting rows take the places of ended ones, against batches that begin together.
+Answers end after the lengths of the right ones, handed out anew, since nobody knows beforehand which will be long."""
+UNJOINED = 600.0
+"""A limit of time that is not reached, with which batches begin together."""
 THREADS = 2
 
 
@@ -36,7 +42,14 @@ def run() -> dict[str, object]:
             f"the same answers: {figures['same']} of {figures['rows']}",
             flush=True,
         )
-        found[name] = figures | {"ratio": as_dict(ratio), "bar": BARS[name]}
+        joined = ratios(figures["joining"], figures["batches"])
+        rows, at_once = JOINING[name]
+        print(
+            f"{name:8} {rows} rows, {at_once} at once: {spread(figures['joining'])} tokens/s with rows that join, "
+            f"{spread(figures['batches'])} in batches; ratio {joined}",
+            flush=True,
+        )
+        found[name] = figures | {"ratio": as_dict(ratio), "bar": BARS[name], "joining ratio": as_dict(joined)}
     return found
 
 
@@ -83,7 +96,27 @@ def measure(name: str) -> dict[str, Any]:
             answers.append(function())
             figures[contestant].append(sum(limits) / (time.perf_counter() - began))
         figures["same"] = sum(one == other for one, other in zip(*answers, strict=True))
-    return figures
+    return figures | joining(model, template, config, *JOINING[name])
+
+
+def joining(model: Any, template: Any, config: Any, rows: int, at_once: int) -> dict[str, list[float]]:
+    """Tokens per second of our own two ways to fill places, in turns."""
+    from llm_studio.data.types import Message
+    from llm_studio.modeling.generation import generate
+
+    asked = gsm8k()[:rows]
+    prompts = [list(template.prompt_ids([Message("user", question)])) for question, _ in asked]
+    right = [len(template.tokenizer(answer)["input_ids"]) for _, answer in asked]
+    limits = [min(config.prediction.max_length_inference, tokens) for tokens in right]
+    random.Random(0).shuffle(limits)
+    found: dict[str, list[float]] = {"joining": [], "batches": []}
+    for _ in range(TURNS):
+        for name, limit in (("joining", 0.0), ("batches", UNJOINED)):
+            changes = {"prediction.batch_size_inference": at_once, "prediction.max_time": limit}
+            began = time.perf_counter()
+            generate(model, template, prompts, config.with_changes(changes), expected_tokens=right, limits=limits)
+            found[name].append(sum(limits) / (time.perf_counter() - began))
+    return found
 
 
 def by_transformers(model: Any, template: Any, prompts: list[list[int]], limits: list[int]) -> list[str]:

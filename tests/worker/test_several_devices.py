@@ -132,10 +132,18 @@ class SmallLlama(LlamaForCausalLM):
 
 
 @pytest.mark.slow
-def test_when_one_device_is_too_small_all_start_again_with_half_the_micro_batch(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_when_one_device_is_too_small_all_start_again_with_half_the_micro_batch(
+    store: Store, tmp_path: Path, how: str
+) -> None:
     small = with_code(make_backbone(tmp_path / "small"), "SmallLlama", SMALL)
     changes = {"environment.gpus": "cpu:2", "environment.trust_remote_code": True, "training.packing": "never"}
-    changes |= {"training.epochs": 1, "training.evaluate_before_training": False, "training.batch_size": 8}
+    changes |= {
+        "environment.distributed": how,
+        "training.epochs": 1,
+        "training.evaluate_before_training": False,
+        "training.batch_size": 8,
+    }
     record = started(store, small, **changes)
     assert process_of(store, record).wait(LIMIT_SECONDS) == 0, logs_of(store, record)
     assert store.experiments.get(record.id).status == "finished"

@@ -1,4 +1,4 @@
-"""Compares training on a GPU: `python -m tests.benchmarks.gpu`, or `make bench-gpu`.
+"""Compares training, and ways to draw answers, on a GPU: `python -m tests.benchmarks.gpu`, or `make bench-gpu`.
 
 Needs torch, transformers, peft, accelerate and the light packages of `NEEDED`; trl with datasets, liger-kernel and
 bitsandbytes join where they are installed. The contestants take turns; the table gives medians and ranges.
@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(chosen: Any) -> int:
     """All rounds, the table, the JSON."""
-    from tests.benchmarks.gpu.device import matmul_rate, name_of
+    from tests.benchmarks.gpu import answers
+    from tests.benchmarks.gpu.device import matmul_rate, name_of, tidy
     from tests.benchmarks.gpu.shapes import LLAMA_3_8B, TINY
 
     quiet()
@@ -71,8 +72,13 @@ def measure(chosen: Any) -> int:
             results.append(result)
     print("\n".join(table(results)))
     ratios = against(results)
+    tidy(chosen.device)
+    drawn = answers.measure(shape, chosen.device, chosen.rounds)
+    print(answers.words(drawn))
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
-    chosen.json.write_text(json.dumps(about | {"results": results, "ratios": ratios}, indent=1), encoding="utf-8")
+    chosen.json.write_text(
+        json.dumps(about | {"results": results, "ratios": ratios, "answers": drawn}, indent=1), encoding="utf-8"
+    )
     return 0
 
 

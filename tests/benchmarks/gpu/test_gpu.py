@@ -42,6 +42,8 @@ def test_every_contestant_trains_a_tiny_backbone(tmp_path: Path) -> None:
         assert 0 < result["share_of_matmul_rate"] < 1
         assert result["notes"]
     assert OURS in done.stdout
+    assert len(found["answers"]["joining"]) == len(found["answers"]["batches"]) == 2
+    assert "with rows that join" in done.stdout
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
