@@ -7,7 +7,7 @@ from typing import Protocol
 from llm_studio.store import Store
 from llm_studio.store.charts_db import ChartsDb
 
-UPDATE_SECONDS = 0.5
+UPDATE_SECONDS = 1.0
 STOP_SECONDS = 0.25
 START_SHARE = 0.03
 """Share of the progress bar for everything before the first step."""
@@ -30,7 +30,7 @@ class Teller(Protocol):
 
 
 class Reporter:
-    """Writes at most twice a second; `should_stop` reads the request at most four times a second."""
+    """Writes how far it is at most once a second; `should_stop` reads the request at most four times a second."""
 
     def __init__(self, store: Store, experiment_id: str, terminated: threading.Event) -> None:
         self._store = store
@@ -63,7 +63,7 @@ class Reporter:
         print(words, flush=True)
 
     def detail(self, words: str) -> None:
-        """The same for the list alone, and not more often than twice a second."""
+        """The same for the list alone, and not more often than once a second."""
         now = time.monotonic()
         if now - self._told_at >= UPDATE_SECONDS and not self.should_stop():
             self._told_at = now
