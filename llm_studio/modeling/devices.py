@@ -96,9 +96,12 @@ def gigabytes(value: float) -> str:
 
 
 def free_bytes(device: str) -> float:
-    """Memory that is free now: of the GPU, or of this machine within what its container may use."""
+    """Memory that is free now: of the GPU, with what torch holds of it in reserve, or of this machine within what its
+    container may use."""
     if device != "cpu":
-        return float(torch.cuda.mem_get_info(torch.device(device))[0])
+        gpu = torch.device(device)
+        reserve = torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
+        return float(torch.cuda.mem_get_info(gpu)[0] + reserve)
     return min(float(psutil.virtual_memory().available), container_bytes(CGROUP))
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
@@ -13,6 +12,7 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.answering import Asked
 from llm_studio.modeling.decoding import Ending, decode
+from llm_studio.modeling.devices import free_bytes
 from llm_studio.modeling.key_value_cache import bytes_per_token
 from llm_studio.modeling.loading import is_out_of_memory
 from llm_studio.modeling.merged_for_a_while import merged_for_a_while
@@ -115,12 +115,11 @@ class Fitting:
     their number is set. rows: what was said last."""
 
     def __init__(self, model: Any, config: ExperimentConfig, most: int) -> None:
-        kind = "cuda" if model.device.type == "cuda" else "cpu"
-        free = torch.cuda.mem_get_info(model.device)[0] if kind == "cuda" else psutil.virtual_memory().available
+        share = SHARE_OF_FREE["cuda" if model.device.type == "cuda" else "cpu"]
         self.rows = most
         self._most, self._set = most, bool(config.prediction.batch_size_inference)
         self._longest = config.prediction.max_length_inference
-        self._room = int(free * SHARE_OF_FREE[kind])
+        self._room = int(free_bytes(str(model.device)) * share)
         self._token = 2 * bytes_per_token(model)  # twice: rows that join are laid beside the others anew
         self._logits = 4 * 4 * int(getattr(model.config.get_text_config(), "vocab_size", 32_000))
 

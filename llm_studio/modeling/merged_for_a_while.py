@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import psutil
 import torch
 
+from llm_studio.modeling.devices import free_bytes
 from llm_studio.modeling.lora_forward import fits
 
 SHARE_OF_FREE = 0.25
@@ -42,8 +42,11 @@ def _layers(model: Any) -> list[Any]:
     if torch.is_autocast_enabled("cpu"):
         return []
     layers = [layer for layer in model.modules() if fits(layer) and layer.base_layer.weight.dtype == torch.float32]
+    if not layers:
+        return []
     size = sum(layer.base_layer.weight.nbytes for layer in layers)
-    return layers if size <= SHARE_OF_FREE * psutil.virtual_memory().available else []
+    free = free_bytes(str(layers[0].base_layer.weight.device))
+    return layers if size <= SHARE_OF_FREE * free else []
 
 
 def _merged(layer: Any) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from llm_studio.config.memory import Needs
-from llm_studio.modeling.devices import choose_dtype, container_bytes, number_type
+from llm_studio.modeling.devices import choose_dtype, container_bytes, free_bytes, number_type
 
 EIGHT = Needs(parameters=7_450_000_000, state_bytes=0.7e9, row_bytes=1.25e9, batch_size=4)
 SMALL = Needs(parameters=10_000_000, state_bytes=0.01e9, row_bytes=0.02e9, batch_size=4)
@@ -86,3 +87,10 @@ def test_a_container_has_only_what_its_limit_leaves(tmp_path: Path) -> None:
     assert container_bytes(tmp_path) == float("inf")
     (tmp_path / "memory.max").write_text("1000\n")
     assert container_bytes(tmp_path) == 750
+
+
+def test_what_torch_holds_in_reserve_of_a_gpu_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (2_000, 80_000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda gpu: 50_000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda gpu: 15_000)
+    assert free_bytes("cuda:0") == 37_000

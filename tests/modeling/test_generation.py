@@ -12,7 +12,7 @@ from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.evaluation.scoring import log_likelihoods, make_questions, score_rows
 from llm_studio.evaluation.shares import gathered, share_of
-from llm_studio.modeling import generation
+from llm_studio.modeling import devices, generation
 from llm_studio.modeling.generation import generate
 from llm_studio.modeling.loading import load_model, quiet
 from llm_studio.tokens.template import Template
@@ -169,7 +169,7 @@ def test_a_large_model_answers_fewer_rows_at_once(backbone: Path, model: Any, mo
     class Memory:
         available = 10_000_000
 
-    monkeypatch.setattr(generation.psutil, "virtual_memory", lambda: Memory)
+    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: Memory)
     fits = generation.Fitting(model, config_of(backbone), 100)
     assert 100 > fits(100) > fits(1000) >= 1
     assert generation.Fitting(model, config_of(backbone, **{"prediction.batch_size_inference": 100}), 100)(1000) == 100
