@@ -19,6 +19,21 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_backbone(tmp_path_factory.mktemp("backbone"))
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_dora_learns_on_a_quantised_backbone_what_it_learns_on_a_plain_one(
+    backbone: Path, tmp_path: Path, dtype: str
+) -> None:
+    dora = config_of(backbone, **{"training.use_dora": True, "training.epochs": 1})
+    config = dora.with_changes({"architecture.backbone_dtype": dtype})
+    plain, _, _ = run(dora, tmp_path / "plain")
+    steps, model, _ = run(config, tmp_path / "quantised")
+    assert [step.loss for step in steps] == pytest.approx([step.loss for step in plain], abs=0.2)
+    save_model(model, tmp_path / "saved")
+    again = reloaded(config, tmp_path / "saved")
+    for _ in range(2):  # the first reading of 8-bit weights changes where their scales are kept
+        assert torch.allclose(logits(again), logits(model), atol=1e-4)
+
+
 @pytest.mark.parametrize("computing", [None, torch.bfloat16], ids=["as held", "autocast"])
 @pytest.mark.parametrize("layers", ["norm", "embed", "head", "layers.1.mlp"])
 def test_layers_in_full_learn_in_32_bits_within_a_backbone_in_16_and_are_scored_as_they_are_loaded_again(
