@@ -40,6 +40,12 @@ def make_trainable(
     checkpointing = config.architecture.gradient_checkpointing
     if quantised and not training.lora:
         raise UserError("A quantised backbone can only be tuned with LoRA.", where="training.lora", fix="Turn LoRA on.")
+    if quantised and training.init_lora_weights == "pissa":  # of a number type that "auto" has chosen
+        raise UserError(
+            "PiSSA needs the weights themselves, not 8 or 4 bits.",
+            where="training.init_lora_weights",
+            fix="Choose the default start of the adapter, or bfloat16 as number type.",
+        )
     if quantised:
         model = prepare_model_for_kbit_training(
             model,

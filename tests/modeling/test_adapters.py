@@ -115,6 +115,16 @@ def test_loftq_brings_four_bits_nearer_to_the_backbone(backbone: Path) -> None:
     assert float((loftq - wanted).norm()) < 0.9 * float((plain - wanted).norm())
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_pissa_on_weights_that_were_quantised_for_lack_of_memory_is_refused_in_words(
+    backbone: Path, dtype: str
+) -> None:
+    changes = {"training.init_lora_weights": "pissa", "architecture.backbone_dtype": dtype}
+    with pytest.raises(UserError) as caught:
+        model_of(config_of(backbone, **changes))
+    assert caught.value.where == "training.init_lora_weights"
+
+
 @pytest.mark.parametrize(
     ("start", "dtype", "refused"),
     [
