@@ -60,6 +60,8 @@ def _start_from_lost(layer: Any, file: Path, key: str) -> None:
     with torch.no_grad():
         layer.lora_B[name].weight.copy_(left * root)
         layer.lora_A[name].weight.copy_((right * root).T)
+    if name in layer.lora_magnitude_vector:  # DoRA's sizes are those of the weights that it begins with
+        layer.lora_variant[name].init(layer, name)
 
 
 def _weights_by_name(folder: Path | None) -> dict[str, Path]:

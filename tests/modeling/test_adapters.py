@@ -107,12 +107,17 @@ def test_a_training_with_pissa_goes_on_to_the_same_losses(backbone: Path, tmp_pa
     assert [step.loss for step in first + second] == whole
 
 
-def test_loftq_brings_four_bits_nearer_to_the_backbone(backbone: Path) -> None:
+def test_loftq_brings_four_bits_nearer_to_the_backbone_and_dora_begins_there_too(backbone: Path) -> None:
     wanted = logits(load_model(config_of(backbone), device="cpu")[0])
     four = {"architecture.backbone_dtype": "int4"}
     plain = logits(model_of(config_of(backbone, **four)))
-    loftq = logits(model_of(config_of(backbone, **four, **{"training.init_lora_weights": "loftq"})))
-    assert float((loftq - wanted).norm()) < 0.9 * float((plain - wanted).norm())
+    loftq, dora = (
+        model_of(config_of(backbone, **four, **{"training.init_lora_weights": "loftq", "training.use_dora": dora}))
+        for dora in (False, True)
+    )
+    assert float((logits(loftq) - wanted).norm()) < 0.9 * float((plain - wanted).norm())
+    assert torch.allclose(logits(dora), logits(loftq), atol=1e-4)
+    assert any("magnitude" in name for name in trained_names(dora))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int4"])
