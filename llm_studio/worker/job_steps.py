@@ -116,7 +116,8 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     trainable = make_trainable(model, start.adapter_settings(config), quantised=quantised, new_tokens=new)
     reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
     if start.weights is not None and is_adapter(start.weights):
-        take_weights(trainable.model, start.weights, start.words)
+        pissa = start.own and config.training.init_lora_weights == "pissa"
+        take_weights(trainable.model, start.weights, start.words, pissa=pissa)
         reporter.note(f"Starts from the weights of {start.words}.")
     if split:
         wrapped(trainable.model, processes)
