@@ -139,7 +139,7 @@ def load_backbone(
     start: Start,
     prepared: Prepared,
     processes: Processes,
-    reporter: Reporter,
+    reporter: Teller,
 ) -> tuple[Processes, Any, Choice, torch.dtype | None]:
     """How the processes share the model, the model, its number type, and what it is computed in (None: as it is held).
 
