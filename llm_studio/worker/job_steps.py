@@ -12,7 +12,6 @@ from transformers import set_seed
 from llm_studio.config import ExperimentConfig
 from llm_studio.config.facts import BackboneFacts
 from llm_studio.config.memory import needs
-from llm_studio.errors import UserError
 from llm_studio.modeling import devices, kernels
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
@@ -189,8 +188,6 @@ def run_training(
         listener.evaluate(0, 0.0, last=True)
         return True
     packing = choose_packing(config.training.packing, model)
-    if config.training.packing == "always" and packing.value != PACKED:
-        raise UserError("This backbone cannot take packed rows.", where="training.packing", fix='Choose "auto".')
     reporter.note(f"Rows of a batch are {packing.value}: {packing.reason}.")
     if evaluations.processes.size == 1 and not is_told(reporter.charts):
         subject = Subject(
