@@ -38,6 +38,11 @@ def check(
     return tuple(sorted(found, key=lambda finding: order.index(finding.level)))
 
 
+def learned_rows(config: ExperimentConfig, train_rows: int, validation_rows: int) -> int:
+    """Rows to learn from, of a split into so many."""
+    return train_rows + (validation_rows if config.training.train_validation_data else 0)
+
+
 def _rows(config: ExperimentConfig, train_rows: int, validation_rows: int) -> Iterator[Finding]:
     if train_rows < 1:
         yield Finding("error", "dataset_id", "The data set has no rows to learn from.", "Choose another data set.")
@@ -49,8 +54,9 @@ def _rows(config: ExperimentConfig, train_rows: int, validation_rows: int) -> It
         what = f"Only {validation_rows} rows are held out: scores will be rough."
         yield Finding("note", "dataset_id", what, f"Hold out {ROUGH_ROWS} rows or more.")
     rows = config.training.batch_size * config.training.grad_accumulation
-    if 0 < train_rows < rows:
-        what = f"A step takes {rows} rows, but there are only {train_rows} to learn from."
+    learned = learned_rows(config, train_rows, validation_rows)
+    if 0 < learned < rows:
+        what = f"A step takes {rows} rows, but there are only {learned} to learn from."
         yield Finding("warning", "training.batch_size", what, "Use a smaller batch size.")
     if config.training.train_validation_data:
         what = "The validation rows are learned too, so the scores are too good to be trusted."

@@ -169,7 +169,7 @@ class Training(Section):
         Literal["auto", "sdpa", "eager", "flash_attention_2"], Knob(title="Attention", level="expert")
     ] = "auto"
     """The code that computes attention. "auto" takes what the backbone prefers; flash_attention_2 needs its package
-    and a GPU."""
+    and a GPU. In training it is for padded rows alone: packed ones are kept apart by code of the studio's own."""
 
     kernels: Annotated[Literal["auto", "never"], Knob(title="Fused kernels", level="expert")] = "auto"
     """On a GPU, "auto" computes norms, rotary positions and feed-forward layers with the kernels of liger-kernel, where

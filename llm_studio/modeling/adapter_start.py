@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
+from peft.utils.other import transpose
 from safetensors.torch import save_file
 
 from llm_studio.errors import UserError
@@ -60,6 +61,8 @@ def _start_from_lost(layer: Any, file: Path, key: str) -> None:
     with torch.no_grad():
         layer.lora_B[name].weight.copy_(left * root)
         layer.lora_A[name].weight.copy_((right * root).T)
+    if name in layer.lora_magnitude_vector:  # DoRA's sizes are those of the weights that it begins with
+        layer.lora_variant[name].init(layer, name)
 
 
 def _weights_by_name(folder: Path | None) -> dict[str, Path]:
@@ -111,6 +114,30 @@ def _save_difference(model: Any, first: dict[str, torch.Tensor], folder: Path, w
     config.inference_mode = True
     config.save_pretrained(str(folder))
     config.r, config.lora_alpha, config.init_lora_weights, config.inference_mode = rank, alpha, start, False
+
+
+def take_out_first(model: Any, saved: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Bring a model with a plain new adapter back to where PiSSA was saved: the first A and B, which stand behind the
+    trained ones in `saved`, are taken out of the backbone's weights. Gives the trained ones.
+
+    An adapter that holds no first ones, since it never began as PiSSA, is given back as it is.
+    """
+    found, first = dict(saved), {}
+    for name, weight in model.named_parameters():
+        if "lora_A.default" not in name:
+            continue
+        place, other, rank = name.partition(".lora_A.")[0], name.replace("lora_A", "lora_B"), len(weight)
+        down, up = saved.get(f"{place}.lora_A.weight"), saved.get(f"{place}.lora_B.weight")
+        if down is None or up is None or len(down) != 2 * rank:
+            return saved
+        found[f"{place}.lora_A.weight"], found[f"{place}.lora_B.weight"] = down[:rank], up[:, :rank]
+        first[name], first[other] = down[rank:].to(weight), -up[:, rank:].to(weight)
+        layer = model.get_submodule(place)
+        taken = layer.scaling["default"] * first[other] @ first[name]
+        base = layer.get_base_layer().weight
+        base.data = (base.data.float() - transpose(taken, layer.fan_in_fan_out)).to(base.dtype)
+    setattr(model, FIRST, first)
+    return found
 
 
 def _is_lora(name: str) -> bool:

@@ -13,7 +13,7 @@ from llm_studio.config import ExperimentConfig
 from llm_studio.errors import UserError
 from llm_studio.modeling.adapter_start import PISSA, start_adapter
 from llm_studio.modeling.backbones import cached_snapshot
-from llm_studio.modeling.layers import freeze, layers_named
+from llm_studio.modeling.layers import fit_in, freeze, layers_named
 from llm_studio.modeling.loading import path_of
 from llm_studio.modeling.marker_tokens import rows_to_learn
 from llm_studio.tokens.markers import NewToken
@@ -40,6 +40,12 @@ def make_trainable(
     checkpointing = config.architecture.gradient_checkpointing
     if quantised and not training.lora:
         raise UserError("A quantised backbone can only be tuned with LoRA.", where="training.lora", fix="Turn LoRA on.")
+    if quantised and training.init_lora_weights == "pissa":  # of a number type that "auto" has chosen
+        raise UserError(
+            "PiSSA needs the weights themselves, not 8 or 4 bits.",
+            where="training.init_lora_weights",
+            fix="Choose the default start of the adapter, or bfloat16 as number type.",
+        )
     if quantised:
         model = prepare_model_for_kbit_training(
             model,
@@ -56,6 +62,7 @@ def make_trainable(
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.float32)
+        fit_in(model)
     elif training.freeze_layers:
         freeze(model, training.freeze_layers)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

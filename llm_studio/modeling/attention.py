@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
+from llm_studio.errors import UserError
 from llm_studio.modeling import varlen
 from llm_studio.modeling.devices import Choice
 from llm_studio.modeling.row_attention import RowAttention
@@ -200,6 +201,9 @@ def choose_packing(wanted: str, model: Any) -> Choice:
     """ "packed" or "padded" for the training, with the reason. wanted: "auto", "always" or "never".
 
     Before rows are packed, this backbone's logits of two packed rows are compared with those of each row alone.
+
+    Raises:
+        UserError: "always", of a backbone that cannot.
     """
     if wanted == "never":
         return Choice("padded", "as set")
@@ -207,6 +211,9 @@ def choose_packing(wanted: str, model: Any) -> Choice:
     exact = {one.dtype for one in model.parameters()} == {torch.float32}
     if apart is None or apart > (EXACT if exact else ROUNDED):
         why = "its attention cannot be kept apart" if apart is None else f"packed rows differ by {apart:.1e}"
+        if wanted == "always":
+            what = f"This backbone cannot take packed rows: {why}."
+            raise UserError(what, where="training.packing", fix='Choose "auto".')
         return Choice("padded", f"this backbone cannot take packed rows: {why}")
     return Choice("packed", f"no padding, and packed rows differ from separate ones by {apart:.0e} at most")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from peft.utils.other import ModulesToSaveWrapper
 
 from llm_studio.errors import UserError
 
@@ -26,6 +27,26 @@ def layers_named(model: Any, texts: Sequence[str], *, where: str) -> list[str]:
                 fix="Choose bfloat16 or float32 as number type, or leave this layer to the adapter.",
             )
     return found
+
+
+def fit_in(model: Any) -> None:
+    """Let layers that are trained in full, in 32 bits, take and give what a backbone in 16 bits computes in.
+
+    Without it the next layer would refuse what they give wherever there is no autocast, as in scoring. The output head
+    has no next layer, and its logits stay as they are.
+    """
+    for module in model.modules():
+        if isinstance(module, ModulesToSaveWrapper):
+            dtype = next(module.original_module.parameters()).dtype
+            if dtype in (torch.bfloat16, torch.float16):
+                trained = module.modules_to_save[module.active_adapters[0]]
+                trained.register_forward_pre_hook(_takes_32_bits)
+                if module is not model.get_output_embeddings():
+                    trained.register_forward_hook(lambda layer, inputs, output, dtype=dtype: output.to(dtype))
+
+
+def _takes_32_bits(layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(one.float() if isinstance(one, torch.Tensor) and one.is_floating_point() else one for one in inputs)
 
 
 def freeze(model: Any, texts: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from llm_studio.modeling.download import is_here
 from llm_studio.modeling.further_file import file_of
 from llm_studio.modeling.further_weights import lay_over
 from llm_studio.modeling.marker_tokens import make_room
-from llm_studio.modeling.quantising import QUANTISED, computing_dtype, keep_gradients, quantisation
+from llm_studio.modeling.quantising import QUANTISED, computing_dtype, keep_layout, keep_scales, quantisation
 from llm_studio.tokens.making import make_template
 from llm_studio.tokens.template import Template
 
@@ -175,8 +175,10 @@ def load_model(
                 fix="Choose int8 or int4, or a smaller backbone.",
             ) from error
         raise _cannot_load("backbone", name, error) from error
-    if trains and dtype.value == "int4":
-        keep_gradients(model)
+    if dtype.value == "int4" and (trains or config.training.use_dora):
+        keep_layout(model)
+    if dtype.value == "int8":
+        keep_scales(model)
     if further is not None:
         lay_over(model, further)
     return model, dtype

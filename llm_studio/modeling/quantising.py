@@ -8,15 +8,32 @@ from transformers import BitsAndBytesConfig
 QUANTISED = ("int8", "int4")
 
 
-def keep_gradients(model: Any) -> None:
-    """Keep 4-bit layers in the layout that can be trained.
+def keep_layout(model: Any) -> None:
+    """Keep 4-bit layers in the layout that can be trained, and that DoRA can read.
 
     On processors with AVX-512 BF16 bitsandbytes 0.50 packs their weights for good at the first forward in eval mode,
-    for a kernel without a gradient: training after a scoring would then be silently wrong.
+    for a kernel without a gradient: training after a scoring would then be silently wrong, and so would be what DoRA
+    takes for the weights.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+
+
+def keep_scales(model: Any) -> None:
+    """Let 8-bit layers on a CPU find their scales again.
+
+    DoRA reads the weights in each forward, for which PEFT 0.21 makes a parameter anew on a CPU; bitsandbytes 0.50 takes
+    that for a weight just loaded, and its missing scales in place of those it has.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Linear8bitLt" and module.weight.device.type == "cpu":
+            module.register_forward_pre_hook(_puts_scales_back)
+
+
+def _puts_scales_back(layer: Any, inputs: Any) -> None:
+    if layer.weight.CB is not None and layer.weight.SCB is None:
+        layer.weight.SCB = layer.state.SCB
 
 
 def quantisation(dtype: str, device: str) -> BitsAndBytesConfig:

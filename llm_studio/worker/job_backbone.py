@@ -14,7 +14,7 @@ from llm_studio.modeling.further_weights import TAKEN
 from llm_studio.modeling.marker_tokens import make_room
 from llm_studio.training.processes import Processes
 from llm_studio.worker.job_processes import as_split, choose_kind, sharing_words
-from llm_studio.worker.job_reporting import Reporter, Teller
+from llm_studio.worker.job_reporting import Teller
 from llm_studio.worker.job_rows import Prepared, check_vocabulary
 from llm_studio.worker.job_start import Start, load_to_train
 
@@ -25,22 +25,22 @@ def load_backbone(
     start: Start,
     prepared: Prepared,
     processes: Processes,
-    reporter: Reporter,
+    teller: Teller,
 ) -> tuple[Processes, Any, Choice, torch.dtype | None]:
     """How the processes share the model, the model, its number type, and what it is computed in (None: as it is held).
 
     Raises:
         UserError: it cannot be loaded, or does not fit the tokenizer.
     """
-    reporter.phase("Loading the backbone")
+    teller.phase("Loading the backbone")
     kind = choose_kind(config, facts.parameters, processes)
     if processes.size > 1:
         processes = processes.sharing("fsdp" if kind.value == "fsdp" else "ddp")
-        reporter.note(sharing_words(processes, kind))
+        teller.note(sharing_words(processes, kind))
     device, split = processes.device, processes.kind == "fsdp"
     loaded_as, loaded_on = (as_split(config, device), "cpu") if split else (config, device)
     model, dtype = load_to_train(start, loaded_as, loaded_on, needs(config, facts, mean_tokens=prepared.mean_tokens))
-    autocast = fit_out(model, prepared, config, device, dtype, reporter, has_markers=start.is_whole)
+    autocast = fit_out(model, prepared, config, device, dtype, teller, has_markers=start.is_whole)
     return processes, model, dtype, autocast
 
 

@@ -112,11 +112,10 @@ class TrainingListener:
             self._scored[step] = values
         better = first and is_better(values, self._evaluations.best(), config.prediction.metric)
         better, enough = self._evaluations.processes.agreed(better, first and not last and self._is_enough(step))
-        if better:
-            if first:
-                self._evaluations.keep_best(values)
-            if config.training.save_checkpoint != "last":
-                self.save("best", reason=f"best {config.prediction.metric} so far", step=step)
+        if better and config.training.save_checkpoint != "last":
+            self.save("best", reason=f"best {config.prediction.metric} so far", step=step)
+        if better and first:  # only now: an end in between would leave scores of a checkpoint that is not there
+            self._evaluations.keep_best(values)
         if not enough:
             return False
         patience, metric = config.training.early_stopping_patience, config.prediction.metric

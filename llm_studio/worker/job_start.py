@@ -19,6 +19,7 @@ from llm_studio.actions.starting_from import START, start_words
 from llm_studio.config import BackboneFacts, ExperimentConfig
 from llm_studio.config.memory import Needs
 from llm_studio.errors import UserError
+from llm_studio.modeling.adapter_start import take_out_first
 from llm_studio.modeling.backbones import check_backbone, folder_of
 from llm_studio.modeling.devices import Choice
 from llm_studio.modeling.further_file import file_of, fingerprint
@@ -207,13 +208,15 @@ def is_adapter(checkpoint: Path) -> bool:
     return (checkpoint / ADAPTER).is_file()
 
 
-def take_weights(model: Any, checkpoint: Path, of: str) -> None:
-    """Put the adapter of a checkpoint in place of the new one of `model`.
+def take_weights(model: Any, checkpoint: Path, of: str, *, pissa: bool = False) -> None:
+    """Put the adapter of a checkpoint in place of the new one of `model`. pissa: it began so, and goes on so.
 
     Raises:
         UserError: it is on other layers or of another rank; nothing is taken over then.
     """
     kept = load_file(checkpoint / ADAPTER)
+    if pissa:
+        kept = take_out_first(model, kept)
     there = get_peft_model_state_dict(model, save_embedding_layers=False)
     new, gone = sorted(there.keys() - kept.keys()), sorted(kept.keys() - there.keys())
     if new or gone:

@@ -11,7 +11,6 @@ from transformers import set_seed
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.config.facts import BackboneFacts
-from llm_studio.errors import UserError
 from llm_studio.modeling import devices
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
@@ -105,7 +104,8 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     trainable = make_trainable(model, start.adapter_settings(config), quantised=quantised, new_tokens=new)
     reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
     if start.weights is not None and is_adapter(start.weights):
-        take_weights(trainable.model, start.weights, start.words)
+        pissa = start.own and config.training.init_lora_weights == "pissa"
+        take_weights(trainable.model, start.weights, start.words, pissa=pissa)
         reporter.note(f"Starts from the weights of {start.words}.")
     if split:
         wrapped(trainable.model, processes)
@@ -142,8 +142,6 @@ def run_training(
         listener.evaluate(0, 0.0, last=True)
         return True
     packing = choose_packing(config.training.packing, model)
-    if config.training.packing == "always" and packing.value != PACKED:
-        raise UserError("This backbone cannot take packed rows.", where="training.packing", fix='Choose "auto".')
     reporter.note(f"Rows of a batch are {packing.value}: {packing.reason}.")
     if evaluations.processes.size == 1 and not is_told(reporter.charts):
         subject = Subject(

@@ -5,18 +5,19 @@ import time
 from transformers import set_seed
 
 from llm_studio.config import ExperimentConfig
-from llm_studio.config.memory import needs
 from llm_studio.modeling import devices
 from llm_studio.modeling.adapters import make_trainable
 from llm_studio.modeling.attention import PACKED, choose_packing
-from llm_studio.modeling.loading import load_model, quiet
+from llm_studio.modeling.loading import quiet
 from llm_studio.modeling.quantising import QUANTISED
 from llm_studio.store import Store
+from llm_studio.training.processes import Processes
 from llm_studio.worker.job_answers import estimated
-from llm_studio.worker.job_backbone import fit_out
+from llm_studio.worker.job_backbone import load_backbone
 from llm_studio.worker.job_evaluation import base_scores_key
 from llm_studio.worker.job_reporting import Teller
 from llm_studio.worker.job_rows import prepare, questions_of
+from llm_studio.worker.job_start import Start
 from llm_studio.worker.job_steps import bring, within_context
 from llm_studio.worker.preflight import Subject, process_seconds
 
@@ -45,10 +46,8 @@ def prepare_subject(
     answers = estimated(config, facts, prepared.samples, len(questions), device).generated_rows
     config = config.with_changes({"prediction.max_generated_rows": answers})
     making = 0.0 if known == tokenised(store) else time.monotonic() - began
-    teller.phase("Loading the backbone")
-    needed = needs(config, facts, mean_tokens=prepared.mean_tokens)
-    model, dtype = load_model(config, device=device, needed=needed, trains=True)
-    autocast = fit_out(model, prepared, config, device, dtype, teller)
+    begins = Start(None, "", going_on=False, begun=None, own=False)
+    _, model, dtype, autocast = load_backbone(config, facts, begins, prepared, Processes(device=device), teller)
     base_scores = base_scores_key(
         config, prepared.template, questions, device=device, dtype=dtype.value,
         fingerprint=prepared.dataset.fingerprint, commit=str(getattr(model.config, "_commit_hash", "")),

@@ -68,6 +68,13 @@ def test_few_validation_rows_are_a_note_and_none_an_error() -> None:
     assert findings({}, train_rows=0)["dataset_id"].level == "error"
 
 
+def test_a_step_larger_than_the_rows_to_learn_from_counts_validation_rows_that_are_learned() -> None:
+    few = {"train_rows": 30, "validation_rows": 60}
+    assert "only 30 to learn" in findings({"training.batch_size": 64}, **few)["training.batch_size"].what
+    also = {"training.batch_size": 64, "training.train_validation_data": True}
+    assert "training.batch_size" not in findings(also, **few)
+
+
 def test_errors_come_first() -> None:
     changes = {"training.epochs": 0, "training.train_validation_data": True, "prediction.min_length_inference": 400}
     levels = [finding.level for finding in findings(changes).values()]

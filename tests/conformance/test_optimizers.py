@@ -1,7 +1,6 @@
 """What every optimiser must do: step downhill, obey rates and decay, and go on from its saved state bit by bit."""
 
 import io
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from llm_studio.training.optimizers import make_optimizer
 from tests.support.tiny import config_of, run
 from tests.support.tuned import make_backbone
 
+RATE, DECAY = 0.02, 0.1
 RATES = {"Adadelta": 1.0, "Lion": 1e-3, "SGD": 0.05, "Adafactor": 0.05}
 
 
@@ -48,12 +48,76 @@ def steps(model: Layers, optimizer: torch.optim.Optimizer, first: int, last: int
     return losses
 
 
-@pytest.mark.parametrize("entry", OPTIMIZERS, ids=lambda entry: entry.name)
-def test_is_the_class_of_the_catalog_with_its_arguments(entry: Optimizer) -> None:
-    module, _, name = entry.function.partition(":")
-    made = make_optimizer(Layers(), settings(entry))
-    assert type(made) is getattr(import_module(module), name)
-    assert {argument: made.defaults[argument] for argument in entry.arguments} == dict(entry.arguments)
+def second_step(name: str, weight: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Where a weight stands after two steps along these gradients, by the plain formula: rate RATE, decay DECAY."""
+    average, square, moved = (torch.zeros_like(weight) for _ in range(3))
+    rows, columns = torch.zeros(len(weight), 1), torch.zeros(1, weight.shape[1])
+    for number, gradient in enumerate((first, second), 1):
+        before = weight
+        if name in ("Adam", "SGD", "RMSprop", "Adadelta"):
+            gradient = gradient + DECAY * weight
+        else:
+            weight = weight * (1 - RATE * DECAY)
+        if name in ("Adam", "AdamW", "AdamW8bit", "PagedAdamW8bit"):
+            average = 0.9 * average + 0.1 * gradient
+            square = 0.999 * square + 0.001 * gradient**2
+            unbiased = (square / (1 - 0.999**number)).sqrt() + 1e-8
+            weight = weight - RATE * average / (1 - 0.9**number) / unbiased
+        elif name == "SGD":
+            average = gradient if number == 1 else 0.9 * average + gradient
+            weight = weight - RATE * (gradient + 0.9 * average)
+        elif name == "RMSprop":
+            square = 0.99 * square + 0.01 * gradient**2
+            average = 0.9 * average + gradient / (square.sqrt() + 1e-8)
+            weight = weight - RATE * average
+        elif name == "Adadelta":
+            square = 0.9 * square + 0.1 * gradient**2
+            step = ((moved + 1e-6) / (square + 1e-6)).sqrt() * gradient
+            moved = 0.9 * moved + 0.1 * step**2
+            weight = weight - RATE * step
+        elif name == "Lion":
+            weight = weight - RATE * (0.9 * average + 0.1 * gradient).sign()
+            average = 0.99 * average + 0.01 * gradient
+        elif name == "Adafactor":
+            share = 1 - number**-0.8
+            rows = share * rows + (1 - share) * (gradient**2).mean(1, keepdim=True)
+            columns = share * columns + (1 - share) * (gradient**2).mean(0, keepdim=True)
+            step = gradient / (rows @ columns / rows.mean()).sqrt()
+            step = step / max(1.0, float(step.square().mean().sqrt()))
+            weight = weight - min(RATE, number**-0.5) * float(before.square().mean().sqrt()) * step
+    return weight
+
+
+@pytest.mark.parametrize("entry", [one for one in OPTIMIZERS if one.name != "Muon"], ids=lambda entry: entry.name)
+def test_takes_the_steps_of_its_formula(entry: Optimizer) -> None:
+    model = torch.nn.Linear(96, 64, bias=False)
+    drawn = torch.Generator().manual_seed(0)
+    weight, first, second = (torch.randn(64, 96, generator=drawn) for _ in range(3))
+    model.weight.data = weight.clone()
+    optimizer = make_optimizer(model, settings(entry, learning_rate=RATE, weight_decay=DECAY))
+    for gradient in (first, second):
+        model.weight.grad = gradient.clone()
+        optimizer.step()
+    expected = second_step(entry.name, weight, first, second)
+    rounds = "8bit" in entry.name
+    moved, wanted = model.weight.detach() - weight, expected - weight
+    assert float((moved - wanted).norm() / wanted.norm()) < (0.1 if rounds else 1e-4)
+    state = [value for value in optimizer.state[model.weight].values() if isinstance(value, torch.Tensor)]
+    assert any(value.dtype is torch.uint8 for value in state) == rounds
+    assert getattr(optimizer, "is_paged", False) == entry.name.startswith("Paged")
+
+
+def test_muon_steps_a_matrix_alike_in_all_directions_at_the_size_of_adamw() -> None:
+    model = torch.nn.Linear(96, 64, bias=False)
+    before = model.weight.detach().clone()
+    muon = next(one for one in OPTIMIZERS if one.name == "Muon")
+    optimizer = make_optimizer(model, settings(muon, learning_rate=RATE, weight_decay=DECAY))
+    model.weight.grad = torch.randn(64, 96, generator=torch.Generator().manual_seed(0))
+    directions = torch.linalg.svd(model.weight.grad, full_matrices=False)
+    optimizer.step()
+    step = (before * (1 - RATE * DECAY) - model.weight.detach()) / RATE
+    sizes = (directions.U.T @ step @ directions.Vh.T).diagonal() / (0.2 * 96**0.5)
+    assert 0.6 < float(sizes.min()) <= float(sizes.max()) < 1.3
 
 
 @pytest.mark.parametrize("entry", OPTIMIZERS, ids=lambda entry: entry.name)

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors.torch import load_file
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.config.checks import check
 from llm_studio.errors import UserError
-from llm_studio.modeling.adapter_start import save_model
+from llm_studio.modeling.adapter_start import WEIGHTS_FILE, save_model, take_out_first
 from llm_studio.modeling.loading import load_model, quiet
 from tests.support.tiny import config_of, model_of, run
 from tests.support.tuned import make_backbone
@@ -107,12 +108,54 @@ def test_a_training_with_pissa_goes_on_to_the_same_losses(backbone: Path, tmp_pa
     assert [step.loss for step in first + second] == whole
 
 
-def test_loftq_brings_four_bits_nearer_to_the_backbone(backbone: Path) -> None:
+@pytest.mark.parametrize("root", [False, True])
+def test_pissa_goes_on_from_what_is_saved_of_it_as_if_it_had_not_ended(
+    backbone: Path, tmp_path: Path, root: bool
+) -> None:
+    changes = {"training.init_lora_weights": "pissa", "training.use_rslora": root, "training.epochs": 1}
+    config = config_of(backbone, **changes)
+    _, model, _ = run(config, tmp_path / "resume")
+    save_model(model, tmp_path / "saved")
+    again = model_of(config.with_changes({"training.init_lora_weights": "default"}))
+    saved = load_file(tmp_path / "saved" / WEIGHTS_FILE)
+    set_peft_model_state_dict(again, take_out_first(again, saved))
+    assert torch.allclose(logits(again), logits(model), atol=1e-4)
+    weights = dict(model.named_parameters())
+    assert all(torch.allclose(weight, weights[name], atol=1e-5) for name, weight in again.named_parameters())
+    save_model(again, tmp_path / "twice")
+    twice = load_file(tmp_path / "twice" / WEIGHTS_FILE)
+    assert all(torch.equal(weight, twice[name]) for name, weight in saved.items())
+
+
+def test_an_adapter_that_did_not_begin_as_pissa_takes_nothing_out(backbone: Path) -> None:
+    model = model_of(config_of(backbone))
+    before = logits(model)
+    plain = {name.replace(".default", ""): weight for name, weight in model.named_parameters()}
+    assert take_out_first(model, plain) is plain
+    assert torch.equal(logits(model), before)
+
+
+def test_loftq_brings_four_bits_nearer_to_the_backbone_and_dora_begins_there_too(backbone: Path) -> None:
     wanted = logits(load_model(config_of(backbone), device="cpu")[0])
     four = {"architecture.backbone_dtype": "int4"}
     plain = logits(model_of(config_of(backbone, **four)))
-    loftq = logits(model_of(config_of(backbone, **four, **{"training.init_lora_weights": "loftq"})))
-    assert float((loftq - wanted).norm()) < 0.9 * float((plain - wanted).norm())
+    loftq, dora = (
+        model_of(config_of(backbone, **four, **{"training.init_lora_weights": "loftq", "training.use_dora": dora}))
+        for dora in (False, True)
+    )
+    assert float((logits(loftq) - wanted).norm()) < 0.9 * float((plain - wanted).norm())
+    assert torch.allclose(logits(dora), logits(loftq), atol=1e-4)
+    assert any("magnitude" in name for name in trained_names(dora))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_pissa_on_weights_that_were_quantised_for_lack_of_memory_is_refused_in_words(
+    backbone: Path, dtype: str
+) -> None:
+    changes = {"training.init_lora_weights": "pissa", "architecture.backbone_dtype": dtype}
+    with pytest.raises(UserError) as caught:
+        model_of(config_of(backbone, **changes))
+    assert caught.value.where == "training.init_lora_weights"
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,23 @@ def test_tokenizer_arguments_that_are_no_object_are_refused(backbone: Path, text
     assert "braces" in caught.value.fix
 
 
+def test_attention_is_computed_by_the_code_that_is_set(backbone: Path) -> None:
+    weights = {}
+    for code in ("auto", "sdpa", "eager"):
+        model, _ = load_model(config_of(backbone, **{"training.attention_implementation": code}), device="cpu")
+        with torch.no_grad():
+            weights[code] = model.model.layers[0].self_attn(
+                torch.randn(1, 3, 64), (torch.ones(1, 3, 16), torch.zeros(1, 3, 16)), None
+            )[1]
+    assert [code for code, found in weights.items() if found is not None] == ["eager"], "the others keep no weights"
+
+
+def test_flash_attention_without_its_package_says_what_to_set(backbone: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        load_model(config_of(backbone, **{"training.attention_implementation": "flash_attention_2"}), device="cpu")
+    assert "training.attention_implementation" in caught.value.fix
+
+
 def test_backbone_dropout_is_set_for_training_alone_and_changes_the_losses(backbone: Path, tmp_path: Path) -> None:
     config = config_of(backbone, **{"architecture.intermediate_dropout": 0.4, "training.lora_dropout": 0.0})
     model, _ = load_model(config, device="cpu", trains=True)

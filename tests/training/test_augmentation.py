@@ -1,5 +1,6 @@
 """Rows changed by chance: by the shares set, the same for the same seed, step and row, as the template writes."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,14 +74,20 @@ def test_earlier_turns_are_left_out_by_their_share_never_the_system_message_or_t
     assert samples != changed
 
 
-def test_the_first_earlier_turn_is_replaced_by_one_of_another_conversation(backbone: Path) -> None:
-    made = augmentation(backbone, **{"augmentation.random_parent_probability": 1.0})
-    _, changed = applied(made)
-    for row, sample in enumerate(changed):
-        one = text(made, sample)
-        assert f"ask {row} 0" not in one
-        assert all(f"ask {row} {turn}" in one for turn in range(1, TURNS))
-        assert one.count("ask ") == TURNS
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_the_first_earlier_turn_is_replaced_by_its_share_by_one_of_another_conversation(
+    backbone: Path, share: float
+) -> None:
+    made = augmentation(backbone, **{"augmentation.random_parent_probability": share})
+    samples, changed = applied(made)
+    replaced = 0
+    for row, (before, sample) in enumerate(zip(samples, changed, strict=True)):
+        asked = [(int(one), int(turn)) for one, turn in re.findall(r"ask (\d+) (\d+)", text(made, sample))]
+        assert asked[1:] == [(row, turn) for turn in range(1, TURNS)]
+        if sample != before:
+            replaced += 1
+            assert asked[0][0] != row
+    assert replaced / ROWS == pytest.approx(share, abs=0.15 if share < 1 else 0)
 
 
 def test_masked_tokens_are_hidden_by_their_share_and_not_learned_themselves(backbone: Path) -> None:

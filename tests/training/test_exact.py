@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from llm_studio.catalog.losses import LOSSES
+from llm_studio.errors import UserError
 from llm_studio.modeling.attention import attending_apart, choose_packing, packed_difference
 from llm_studio.modeling.loading import quiet
 from llm_studio.tokens.sample import Sample
@@ -109,6 +110,11 @@ def test_a_backbone_with_its_own_kind_of_attention_is_padded(backbone: Path) -> 
     choice = choose_packing("auto", model)
     assert choice.value == "padded"
     assert "kept apart" in choice.reason
+    with pytest.raises(UserError) as caught:
+        choose_packing("always", model)
+    assert caught.value.where == "training.packing"
+    attention.forward = plain
+    assert choose_packing("always", model).value == "packed"
 
 
 def test_a_window_of_attention_is_kept_in_packed_rows() -> None:

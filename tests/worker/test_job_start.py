@@ -104,9 +104,15 @@ def spoil(backbone: Path) -> None:
     save_file(weights, backbone / "model.safetensors", metadata={"format": "pt"})
 
 
-@pytest.mark.parametrize("lora", [True, False])
-def test_more_epochs_go_on_where_the_weights_were_with_a_new_schedule(store: Store, backbone: Path, lora: bool) -> None:
-    record = begin(store, backbone, "first", **{"training.lora": lora})
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"training.lora": False}, {"training.init_lora_weights": "pissa"}],
+    ids=["an adapter", "all weights", "PiSSA"],
+)
+def test_more_epochs_go_on_where_the_weights_were_with_a_new_schedule(
+    store: Store, backbone: Path, changes: dict[str, Any]
+) -> None:
+    record = begin(store, backbone, "first", **changes)
     assert record.status == "finished", record.error
     before, last = record.scores["before"], record.scores["last"]
     steps = last["step"]

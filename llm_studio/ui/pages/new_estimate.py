@@ -7,6 +7,7 @@ import psutil
 from llm_studio.actions.devices import devices
 from llm_studio.actions.seeing import Seen, count_lengths
 from llm_studio.config import BackboneFacts, Estimate, ExperimentConfig, Finding, estimate
+from llm_studio.config.checks import learned_rows
 from llm_studio.config.device_names import devices_in, is_cpu
 from llm_studio.data.statistics import load as load_statistics
 from llm_studio.store import DatasetRecord
@@ -53,7 +54,7 @@ def estimated(
     return estimate(
         config,
         facts=facts,
-        train_rows=dataset.train_rows,
+        train_rows=learned_rows(config, dataset.train_rows, dataset.validation_rows),
         validation_rows=dataset.validation_rows,
         mean_tokens=min(tokens, config.tokenizer.max_length),
         device=device,

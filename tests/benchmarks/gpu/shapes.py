@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from llm_studio.modeling.quantising import keep_gradients
+from llm_studio.modeling.quantising import keep_layout
 from llm_studio.tokens.sample import Sample
 
 LORA_R = 16
@@ -100,6 +100,6 @@ def quantised(model: Any, dtype: str, device: str) -> Any:
             )
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, layer.to(device))
-    keep_gradients(model)
+    keep_layout(model)
     setattr(model, "is_loaded_in_8bit" if dtype == "int8" else "is_loaded_in_4bit", True)
     return model
