@@ -16,7 +16,7 @@ from llm_studio import starter
 from llm_studio.config import ExperimentConfig, from_yaml
 from llm_studio.config.memory import Needs
 from llm_studio.errors import UserError
-from llm_studio.modeling.backbone_dropout import set_dropout
+from llm_studio.modeling.backbone_dropout import put_back, set_dropout
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.devices import DTYPES, Choice, choose_dtype
 from llm_studio.modeling.download import is_here
@@ -165,8 +165,9 @@ def load_model(
     try:
         if share:
             arguments["config"] = AutoConfig.from_pretrained(path_of(name), **hub_arguments(config, name))
-            set_dropout(arguments["config"], share)
+            own = set_dropout(arguments["config"], share)
         model = AutoModelForCausalLM.from_pretrained(path_of(name), **arguments)
+        put_back(model.config, own if share else {})
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise UserError(
