@@ -30,6 +30,12 @@ from llm_studio.tokens.template import Template
 Report = Callable[[str], None]
 CONFIG_FILE = "config.yaml"
 OWN_BACKBONE = "backbone"
+DECIDED_ELSEWHERE = {
+    "trust_remote_code": "environment.trust_remote_code",
+    "revision": "environment.huggingface_branch",
+    "code_revision": "environment.huggingface_branch",
+}
+"""Arguments of a tokenizer that further ones may not overrule: whether code runs is said, and asked, in one place."""
 REPLACED = ".replaced"
 """End of the name that a checkpoint has for the moment between its replacement's being ready and being there."""
 
@@ -112,13 +118,17 @@ def tokenizer_arguments(text: str) -> dict[str, Any]:
     """Further arguments of a tokenizer, from JSON.
 
     Raises:
-        UserError: the text is no JSON object.
+        UserError: the text is no JSON object, or holds what another setting decides.
     """
     try:
         found = json.loads(text or "{}")
     except ValueError:
         found = None
     if isinstance(found, dict):
+        for name in found.keys() & DECIDED_ELSEWHERE.keys():
+            setting = DECIDED_ELSEWHERE[name]
+            what, fix = f"{name} is no argument of the tokenizer alone.", f"Leave it out, and set {setting}."
+            raise UserError(what, where="tokenizer.tokenizer_kwargs", fix=fix)
         return found
     raise UserError(
         f"The tokenizer arguments are no JSON object: {text[:80]}",

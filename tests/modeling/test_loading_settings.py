@@ -31,6 +31,23 @@ def test_tokenizer_arguments_reach_the_tokenizer(backbone: Path) -> None:
     assert load_tokenizer(h2o)("a b")["input_ids"] == load_tokenizer(config_of(backbone))("a b")["input_ids"]
 
 
+def test_a_checkpoint_keeps_what_the_tokenizer_arguments_made(backbone: Path, tmp_path: Path) -> None:
+    config = config_of(backbone, **{"tokenizer.tokenizer_kwargs": '{"extra_special_tokens": ["<kite>"]}'})
+    text = "a<kite>b"
+    ids = load_tokenizer(config)(text)["input_ids"]
+    assert ids != load_tokenizer(config_of(backbone))(text)["input_ids"]
+    load_tokenizer(config).save_pretrained(tmp_path)
+    assert load_tokenizer(config, tmp_path)(text)["input_ids"] == ids
+
+
+@pytest.mark.parametrize("name", ["trust_remote_code", "revision"])
+def test_tokenizer_arguments_cannot_overrule_a_setting(backbone: Path, name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_tokenizer(config_of(backbone, **{"tokenizer.tokenizer_kwargs": f'{{"{name}": true}}'}))
+    assert caught.value.where == "tokenizer.tokenizer_kwargs"
+    assert "set environment." in caught.value.fix
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", "3"])
 def test_tokenizer_arguments_that_are_no_object_are_refused(backbone: Path, text: str) -> None:
     with pytest.raises(UserError) as caught:
