@@ -60,7 +60,7 @@ def quiet() -> None:
     transformers_logging.disable_progress_bar()
     warnings.filterwarnings("ignore", message=".*MatMul8bitLt.*")
     warnings.filterwarnings("ignore", message=".*gemm_4bit.*")
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
