@@ -24,7 +24,7 @@ from llm_studio.modeling.further_weights import TAKEN
 from llm_studio.modeling.loading import experiment_config, quiet
 from llm_studio.modeling.marker_tokens import make_room
 from llm_studio.modeling.origin import Origin, weights_fingerprint
-from llm_studio.modeling.quantising import QUANTISED
+from llm_studio.modeling.quantising import QUANTISED, computing_dtype
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.store.rounds import read_rounds
 from llm_studio.training.divergence import DivergedError
@@ -159,12 +159,19 @@ def load_backbone(
         reporter.note(words)
     check_vocabulary(model, prepared.samples, config.llm_backbone)
     autocast, why = devices.choose_autocast(device=device, environment=config.environment, dtype=dtype.value)
-    reporter.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
+    reporter.note(computing_words(autocast, why, dtype.value, device))
     if config.architecture.intermediate_dropout and not dropouts_of(model.config):
         reporter.note("Backbone dropout has no effect: this backbone's architecture has none.")
     for words in kernels.prepare(model, config.training.kernels, torch.device(device)):
         reporter.note(words)
     return processes, model, dtype, autocast
+
+
+def computing_words(autocast: torch.dtype | None, why: str, held: str, device: str) -> str:
+    """In what training computes, as a sentence. held: number type of the backbone."""
+    computed = autocast or (computing_dtype(device) if held in QUANTISED else devices.DTYPES[held])
+    name = "32 bits" if computed is torch.float32 else str(computed).removeprefix("torch.")
+    return f"Computing in {name}{'' if autocast else ', as the backbone is held'}: {why}."
 
 
 def run_training(
