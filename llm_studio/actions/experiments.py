@@ -15,6 +15,7 @@ from llm_studio.store import DatasetRecord, ExperimentRecord, Store
 from llm_studio.store.rounds import read_rounds, write_rounds
 
 BEGUN_FILE = "begun.json"  # with which weights and number type it began
+SEED_FILE = "seed.txt"  # that was drawn for it, where none is set
 SPARE_BYTES = 200_000_000
 BYTES_PER_TRAINED_WEIGHT = 20  # weights twice (last and best) and, to go on from, weights with AdamW's state
 BYTES_PER_MERGED_WEIGHT = 4
@@ -174,7 +175,7 @@ def restart_experiment(store: Store, experiment_id: str) -> ExperimentRecord:
     folder = store.home.experiment(experiment_id)
     for name in ("checkpoints", "predictions", "export"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("log.txt", BEGUN_FILE):
+    for name in ("log.txt", BEGUN_FILE, SEED_FILE):
         (folder / name).unlink(missing_ok=True)
     write_rounds(folder, ())
     store.experiments.reset(experiment_id)

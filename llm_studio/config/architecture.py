@@ -24,7 +24,7 @@ class Architecture(Section):
         float, Field(ge=0, le=0.5), Knob(title="Backbone dropout", level="expert", step=0.05)
     ] = 0.0
     """Dropout inside the backbone while training, in all places where its architecture has one; the log says so when it
-    has none."""
+    has none. 0 keeps the backbone's own, which is none for most."""
 
     pretrained_weights: Annotated[str, Knob(title="Further weights", level="expert")] = ""
     """A file of weights on this machine (.safetensors, or a state_dict in .pth, .pt or .bin) that is laid over the

@@ -18,8 +18,8 @@ class Environment(Section):
     """The same seed gives the same experiment. -1 draws another one each time."""
 
     mixed_precision: Annotated[bool, Knob(title="Mixed precision", group="Precision", level="advanced")] = True
-    """Computes in 16 bits where that is safe: faster, with the same result to three digits. Off computes in 32
-    bits."""
+    """Computes in 16 bits where that is safe: faster, with the same result to three digits. Off computes in the number
+    type that the backbone is held in."""
 
     mixed_precision_dtype: Annotated[
         Literal["bfloat16", "float16"],

@@ -77,7 +77,8 @@ class Prediction(Section):
     """Makes tokens that occurred less likely. 1 is off."""
 
     stop_tokens: Annotated[str, Knob(title="Stop texts", level="expert")] = ""
-    """Answers end at any of these texts, separated by commas. The end of turn always ends an answer."""
+    """Answers end at any of these texts, separated by commas; white space around them does not count. The end of turn
+    always ends an answer."""
 
     metric_gpt_model: Annotated[
         str, Knob(title="Judge model", group="Judge", level="expert", status="coming", visible_when=when(metric="gpt"))
@@ -91,5 +92,11 @@ class Prediction(Section):
     """The prompt for the judge."""
 
     num_history: Annotated[int, Field(ge=1, le=50), Knob(title="Turns in the chat prompt", level="expert")] = 8
-    """How many turns of a chat go into the prompt, the newest ones; the system message always does. It can be changed
-    in the chat."""
+    """How many turns of a chat go into the prompt, the newest ones; the system message always does. None for a model
+    that learned from single turns. It can be changed in the chat."""
+
+    @property
+    def stop_texts(self) -> tuple[str, ...]:
+        """The stop texts, each once."""
+        texts = (text.strip() for text in self.stop_tokens.split(","))
+        return tuple(dict.fromkeys(text for text in texts if text))

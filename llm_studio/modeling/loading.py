@@ -16,7 +16,7 @@ from llm_studio import starter
 from llm_studio.config import ExperimentConfig, from_yaml
 from llm_studio.config.memory import Needs
 from llm_studio.errors import UserError
-from llm_studio.modeling.backbone_dropout import set_dropout
+from llm_studio.modeling.backbone_dropout import put_back, set_dropout
 from llm_studio.modeling.backbones import check_backbone
 from llm_studio.modeling.devices import DTYPES, Choice, choose_dtype
 from llm_studio.modeling.download import is_here
@@ -30,6 +30,12 @@ from llm_studio.tokens.template import Template
 Report = Callable[[str], None]
 CONFIG_FILE = "config.yaml"
 OWN_BACKBONE = "backbone"
+DECIDED_ELSEWHERE = {
+    "trust_remote_code": "environment.trust_remote_code",
+    "revision": "environment.huggingface_branch",
+    "code_revision": "environment.huggingface_branch",
+}
+"""Arguments of a tokenizer that further ones may not overrule: whether code runs is said, and asked, in one place."""
 REPLACED = ".replaced"
 """End of the name that a checkpoint has for the moment between its replacement's being ready and being there."""
 
@@ -54,7 +60,7 @@ def quiet() -> None:
     transformers_logging.disable_progress_bar()
     warnings.filterwarnings("ignore", message=".*MatMul8bitLt.*")
     warnings.filterwarnings("ignore", message=".*gemm_4bit.*")
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
@@ -112,13 +118,17 @@ def tokenizer_arguments(text: str) -> dict[str, Any]:
     """Further arguments of a tokenizer, from JSON.
 
     Raises:
-        UserError: the text is no JSON object.
+        UserError: the text is no JSON object, or holds what another setting decides.
     """
     try:
         found = json.loads(text or "{}")
     except ValueError:
         found = None
     if isinstance(found, dict):
+        for name in found.keys() & DECIDED_ELSEWHERE.keys():
+            setting = DECIDED_ELSEWHERE[name]
+            what, fix = f"{name} is no argument of the tokenizer alone.", f"Leave it out, and set {setting}."
+            raise UserError(what, where="tokenizer.tokenizer_kwargs", fix=fix)
         return found
     raise UserError(
         f"The tokenizer arguments are no JSON object: {text[:80]}",
@@ -165,8 +175,9 @@ def load_model(
     try:
         if share:
             arguments["config"] = AutoConfig.from_pretrained(path_of(name), **hub_arguments(config, name))
-            set_dropout(arguments["config"], share)
+            own = set_dropout(arguments["config"], share)
         model = AutoModelForCausalLM.from_pretrained(path_of(name), **arguments)
+        put_back(model.config, own if share else {})
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise UserError(

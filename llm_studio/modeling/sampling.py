@@ -49,7 +49,7 @@ class Sampling:
             top_k=prediction.top_k,
             max_tokens=prediction.max_length_inference,
             repetition_penalty=prediction.repetition_penalty,
-            stop=tuple(text for text in prediction.stop_tokens.split(",") if text),
+            stop=prediction.stop_texts,
         )
 
     def as_dict(self) -> dict[str, Any]:

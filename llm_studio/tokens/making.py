@@ -33,7 +33,7 @@ def make_template(tokenizer: Any, config: ExperimentConfig) -> Template:
     pad = next(
         (one for one in (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id) if one is not None), 0
     )
-    extra = tuple(text for text in config.prediction.stop_tokens.split(",") if text)
+    stops = (*chosen.stop_texts, *config.prediction.stop_texts)
     template = Template(
         tokenizer=tokenizer,
         source=chosen.source,
@@ -45,7 +45,7 @@ def make_template(tokenizer: Any, config: ExperimentConfig) -> Template:
         merge_turns=settings.merge_turns,
         learn_prompts=not settings.mask_prompt_labels,
         only_last_answer=settings.only_last_answer,
-        stop_texts=tuple(dict.fromkeys(text for text in (*chosen.stop_texts, *extra) if text.strip())),
+        stop_texts=tuple(dict.fromkeys(text for text in stops if text.strip())),
         pad_id=int(pad),
         new_tokens=new,
     )

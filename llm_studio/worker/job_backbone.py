@@ -12,6 +12,7 @@ from llm_studio.modeling.backbone_dropout import dropouts_of
 from llm_studio.modeling.devices import Choice
 from llm_studio.modeling.further_weights import TAKEN
 from llm_studio.modeling.marker_tokens import make_room
+from llm_studio.modeling.quantising import QUANTISED, computing_dtype
 from llm_studio.training.processes import Processes
 from llm_studio.worker.job_processes import as_split, choose_kind, sharing_words
 from llm_studio.worker.job_reporting import Teller
@@ -67,10 +68,17 @@ def fit_out(
         teller.note(words)
     check_vocabulary(model, prepared.samples, config.llm_backbone)
     autocast, why = devices.choose_autocast(device=device, environment=config.environment, dtype=dtype.value)
-    teller.note(f"Computing in {'32 bits' if autocast is None else str(autocast).removeprefix('torch.')}: {why}.")
+    teller.note(computing_words(autocast, why, dtype.value, device))
     if config.architecture.intermediate_dropout and not dropouts_of(model.config):
         teller.note("Backbone dropout has no effect: this backbone's architecture has none.")
     mixed = config.environment.mixed_precision
     for words in kernels.prepare(model, config.training.kernels, torch.device(device), mixed_precision=mixed):
         teller.note(words)
     return autocast
+
+
+def computing_words(autocast: torch.dtype | None, why: str, held: str, device: str) -> str:
+    """In what training computes, as a sentence. held: number type of the backbone."""
+    computed = autocast or (computing_dtype(device) if held in QUANTISED else devices.DTYPES[held])
+    name = "32 bits" if computed is torch.float32 else str(computed).removeprefix("torch.")
+    return f"Computing in {name}{'' if autocast else ', as the backbone is held'}: {why}."

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import set_seed
 
+from llm_studio.actions.experiments import SEED_FILE
 from llm_studio.config import ExperimentConfig
 from llm_studio.config.facts import BackboneFacts
 from llm_studio.modeling import devices
@@ -58,7 +59,6 @@ from llm_studio.worker.job_start import (
 from llm_studio.worker.preflight import Subject, process_seconds
 
 RESUME = "resume"
-SEED_FILE = "seed.txt"
 
 
 def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -> bool:

@@ -20,10 +20,12 @@ from llm_studio.actions.chats import (
     talkers,
 )
 from llm_studio.actions.serving import DeviceBusyError, close_chat, current_server, open_chat, open_untouched
+from llm_studio.config.prediction import Prediction
 from llm_studio.errors import UserError
 from llm_studio.modeling.sampling import Sampling
 from llm_studio.store import ExperimentRecord, Home, ServerRecord, Store
 from llm_studio.store.processes import own_identity
+from tests.support.rows import make_dataset
 from tests.support.tuned import make_backbone, make_experiment
 
 SETTINGS = ChatSettings(sampling=Sampling(max_tokens=12))
@@ -107,6 +109,23 @@ def test_a_model_that_learned_from_single_turns_is_given_each_prompt_alone(
     store: Store, experiment: ExperimentRecord
 ) -> None:
     assert default_settings(store, find_talker(store, experiment.id)).turns == 0
+
+
+def test_a_model_that_learned_from_several_turns_is_given_as_many_of_the_newest_as_are_set(
+    store: Store, tmp_path: Path
+) -> None:
+    roles = ("user", "assistant")
+    talks = [
+        [{"role": role, "content": f"{role} {row} {turn}"} for turn in (1, 2) for role in roles] for row in range(20)
+    ]
+    make_dataset(store, [{"messages": talk} for talk in talks])
+    record = make_experiment(store, make_backbone(tmp_path / "backbone"), changes={"prediction.num_history": 2})
+    settings = default_settings(store, find_talker(store, record.id))
+    said = [{"role": role, "content": f"{role} {turn}"} for turn in (1, 2, 3) for role in roles]
+    found = prompt_messages([*said, {"role": "user", "content": "now"}], settings, "content")
+    assert [message["content"] for message in found] == ["user 2", "assistant 2", "user 3", "assistant 3", "now"]
+    plain = default_settings(store, find_talker(store, "backbone:starter"))
+    assert plain.turns == Prediction().num_history
 
 
 def test_settings_are_read_as_typed_and_refused_by_name() -> None:

@@ -1,16 +1,18 @@
 """Settings that act as tokenizer and backbone are loaded, and on what they compute in."""
 
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoConfig, GPT2Config, GPT2LMHeadModel
 
 from llm_studio.config import make_config
 from llm_studio.errors import UserError
 from llm_studio.modeling.backbone_dropout import dropouts_of
 from llm_studio.modeling.devices import choose_autocast
 from llm_studio.modeling.loading import load_model, load_tokenizer, quiet
-from tests.support.tiny import config_of, run
+from tests.support.tiny import config_of, model_of, run
 from tests.support.tuned import make_backbone
 
 
@@ -27,6 +29,23 @@ def test_tokenizer_arguments_reach_the_tokenizer(backbone: Path) -> None:
     assert (tokenizer.padding_side, tokenizer.model_max_length) == ("left", 77)
     h2o = config_of(backbone, **{"tokenizer.tokenizer_kwargs": '{"use_fast": true, "add_prefix_space": false}'})
     assert load_tokenizer(h2o)("a b")["input_ids"] == load_tokenizer(config_of(backbone))("a b")["input_ids"]
+
+
+def test_a_checkpoint_keeps_what_the_tokenizer_arguments_made(backbone: Path, tmp_path: Path) -> None:
+    config = config_of(backbone, **{"tokenizer.tokenizer_kwargs": '{"extra_special_tokens": ["<kite>"]}'})
+    text = "a<kite>b"
+    ids = load_tokenizer(config)(text)["input_ids"]
+    assert ids != load_tokenizer(config_of(backbone))(text)["input_ids"]
+    load_tokenizer(config).save_pretrained(tmp_path)
+    assert load_tokenizer(config, tmp_path)(text)["input_ids"] == ids
+
+
+@pytest.mark.parametrize("name", ["trust_remote_code", "revision"])
+def test_tokenizer_arguments_cannot_overrule_a_setting(backbone: Path, name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_tokenizer(config_of(backbone, **{"tokenizer.tokenizer_kwargs": f'{{"{name}": true}}'}))
+    assert caught.value.where == "tokenizer.tokenizer_kwargs"
+    assert "set environment." in caught.value.fix
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "3"])
@@ -56,16 +75,36 @@ def test_flash_attention_without_its_package_says_what_to_set(backbone: Path) ->
 
 def test_backbone_dropout_is_set_for_training_alone_and_changes_the_losses(backbone: Path, tmp_path: Path) -> None:
     config = config_of(backbone, **{"architecture.intermediate_dropout": 0.4, "training.lora_dropout": 0.0})
-    model, _ = load_model(config, device="cpu", trains=True)
-    assert dropouts_of(model.config) == ["attention_dropout"]
-    assert model.config.attention_dropout == 0.4
-    assert load_model(config, device="cpu")[0].config.attention_dropout == 0.0
+    assert dropouts_of(load_model(config, device="cpu")[0].config) == ["attention_dropout"]
+    for trains, share in ((True, 0.4), (False, 0.0)):
+        model, _ = load_model(config, device="cpu", trains=trains)
+        assert {layer.self_attn.attention_dropout for layer in model.model.layers} == {share}
     plain = config_of(backbone, **{"training.lora_dropout": 0.0})
     for packed in (False, True):
         dropped = [step.loss for step in run(config, tmp_path / f"a{packed}", packed=packed)[0]]
         whole = [step.loss for step in run(plain, tmp_path / f"b{packed}", packed=packed)[0]]
         assert dropped != whole
         assert dropped[-1] < dropped[0]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0.1), (0.3, 0.3)])
+def test_every_dropout_of_the_architecture_is_set_and_what_is_saved_says_the_backbones_own(
+    backbone: Path, tmp_path: Path, share: float, expected: float
+) -> None:
+    GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=16, n_layer=2, n_head=2)).save_pretrained(tmp_path / "own")
+    config = config_of(tmp_path / "own", **{"architecture.intermediate_dropout": share})
+    model, _ = load_model(config, device="cpu", trains=True)
+    assert [one.p for one in model.modules() if isinstance(one, torch.nn.Dropout)] == [expected] * 7
+    model.save_pretrained(tmp_path / "tuned")
+    saved = AutoConfig.from_pretrained(tmp_path / "tuned")
+    assert (saved.embd_pdrop, saved.resid_pdrop, saved.attn_pdrop) == (0.1, 0.1, 0.1)
+
+
+def test_loading_and_checkpointing_print_no_warning_of_the_libraries(backbone: Path) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        quiet()
+        model_of(config_of(backbone, **{"architecture.gradient_checkpointing": True}))
+    assert [str(one.message) for one in said] == []
 
 
 def test_a_gpu_computes_in_the_type_that_is_set_and_a_cpu_never_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,47 @@ def test_a_row_within_the_limit_is_whole_whatever_is_set(truncation: str) -> Non
     assert (sample.outcome, sample.cut_tokens) == ("whole", 0)
 
 
+@pytest.mark.parametrize(("truncation", "beyond"), [("oldest_turns", "shortened"), ("drop", "dropped"), ("cut", "cut")])
+def test_a_row_of_just_the_limit_is_whole_and_one_token_more_is_too_long(truncation: str, beyond: str) -> None:
+    row = Conversation(0, (*turn(1), *turn(2), *turn(3)))
+    tokens = len(made().whole(row).ids)
+    for limit, outcome in ((tokens, "whole"), (tokens - 1, beyond)):
+        sample = made(**{"tokenizer.truncation": truncation, "tokenizer.max_length": limit}).encode(row)
+        assert (sample.outcome, len(sample.input_ids) <= limit) == (outcome, True)
+
+
+def test_turns_that_fill_the_limit_to_its_last_token_are_kept() -> None:
+    turns = [message for number in range(9) for message in turn(number)]
+    kept = made().whole(Conversation(0, tuple(turns[-6:])))
+    for more in (0, -1):
+        template = made(**{"tokenizer.max_length": len(kept.ids) + more})
+        sample = template.encode(Conversation(0, tuple(turns)))
+        assert read(template, sample)[0].count("Question") == (2 if more else 3)
+
+
+def test_the_last_turn_alone_may_fill_the_limit() -> None:
+    last = (Message("user", "word " * 20), Message("assistant", "answer", True))
+    tokens = len(made().whole(Conversation(0, last)).ids)
+    for limit, outcome in ((tokens, "shortened"), (tokens - 1, "dropped")):
+        assert made(**{"tokenizer.max_length": limit}).encode(Conversation(0, (*turn(1), *last))).outcome == outcome
+
+
+def test_a_document_that_is_too_long_keeps_its_beginning_unless_dropping_is_set() -> None:
+    row = Conversation(0, (Message("assistant", "one two three " * 30, True),), plain=True)
+    template = made()
+    sample = template.encode(row)
+    assert (sample.outcome, sample.input_ids) == ("cut", template.whole(row).ids[:32])
+    assert made(**{"tokenizer.truncation": "drop"}).encode(row).outcome == "dropped"
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_cutting_takes_tokens_off_the_end_that_is_set_and_no_more_than_must(side: str) -> None:
+    template = made(**{"tokenizer.truncation": "cut", "tokenizer.truncation_side": side})
+    row = Conversation(0, turn(1, LONG))
+    ids = template.whole(row).ids
+    assert template.encode(row).input_ids == (ids[-32:] if side == "left" else ids[:32])
+
+
 @pytest.mark.parametrize("truncation", ["oldest_turns", "drop", "cut"])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_scored_rows_are_the_same_in_every_experiment_and_never_left_out(truncation: str, side: str) -> None:

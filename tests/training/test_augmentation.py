@@ -133,6 +133,19 @@ def test_rows_longer_than_the_quantile_are_cut_to_it_on_the_side_that_is_set(sid
     assert shortened(samples, 1.0, side) == samples
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("quantile", [0.0, 0.25, 1.0])
+def test_a_step_cuts_at_the_quantile_and_side_that_are_set_and_at_0_and_1_nothing(
+    backbone: Path, quantile: float, side: str
+) -> None:
+    made = augmentation(backbone, **{"tokenizer.padding_quantile": quantile, "tokenizer.truncation_side": side})
+    lengths = [2, 5, 9, 14]
+    samples = [Sample(row, ids := tuple(range(length)), ids, ids) for row, length in enumerate(lengths)]
+    found = [sample.input_ids for sample in made(samples, range(4), 0)]
+    most = int(np.quantile(lengths, quantile)) if 0 < quantile < 1 else 14
+    assert found == [sample.input_ids[-most:] if side == "left" else sample.input_ids[:most] for sample in samples]
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [

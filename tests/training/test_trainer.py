@@ -73,7 +73,37 @@ def test_every_optimiser_takes_steps(backbone: Path, tmp_path: Path, optimizer: 
     assert any(bool(weight.abs().sum() > 0) for weight in moved)
 
 
-@pytest.mark.parametrize("setting", ["training.use_dora", "training.use_rslora", "architecture.gradient_checkpointing"])
+@pytest.mark.parametrize(
+    ("changes", "packed"),
+    [
+        ({}, True),
+        ({}, False),
+        ({"training.lora": False}, True),
+        ({"architecture.backbone_dtype": "int8"}, False),
+        ({"architecture.backbone_dtype": "int4"}, True),
+    ],
+    ids=["packed", "padded", "all weights", "int8", "int4"],
+)
+def test_gradient_checkpointing_computes_each_layer_once_more_and_the_same_steps(
+    backbone: Path, tmp_path: Path, changes: dict[str, Any], packed: bool
+) -> None:
+    def trained(checkpointing: bool) -> tuple[int, list[tuple[float, float]]]:
+        seen: list[int] = []
+        config = config_of(backbone, **changes, **{"architecture.gradient_checkpointing": checkpointing})
+        model = model_of(config)
+        inner = model.get_base_model() if config.training.lora else model
+        for layer in inner.model.layers:
+            layer.mlp.register_forward_pre_hook(lambda *_: seen.append(1))
+        steps, _, _ = run(config, tmp_path / f"{checkpointing}", model=model, packed=packed, stop_after=3)
+        return len(seen), [(step.loss, step.gradient_norm) for step in steps]
+
+    (once, plain), (twice, again) = trained(False), trained(True)
+    assert twice - once == 3 * 2, "once more for each of the steps and layers"
+    for one, other in zip(plain, again, strict=True):
+        assert other == pytest.approx(one, rel=1e-3)
+
+
+@pytest.mark.parametrize("setting", ["training.use_dora", "training.use_rslora"])
 def test_variants_of_lora_learn(backbone: Path, tmp_path: Path, setting: str) -> None:
     steps, _, _ = run(config_of(backbone, **{setting: True}), tmp_path)
     assert steps[-1].loss < steps[0].loss

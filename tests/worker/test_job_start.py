@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -20,13 +20,16 @@ from llm_studio.actions.experiments import (
 from llm_studio.actions.going_on import more_epochs
 from llm_studio.actions.starting_from import Start
 from llm_studio.config import make_config
-from llm_studio.modeling.loading import load_experiment
+from llm_studio.modeling.backbones import check_backbone
+from llm_studio.modeling.loading import experiment_config, load_experiment
 from llm_studio.modeling.origin import read_origin
 from llm_studio.store import ExperimentRecord, Home, Store
 from llm_studio.store.charts_db import ChartsDb
 from llm_studio.worker.job import run
+from llm_studio.worker.job_reporting import Teller
+from llm_studio.worker.job_steps import with_seed, within_context
 from llm_studio.worker.start import clear_unless_resuming
-from tests.support.tuned import make_backbone
+from tests.support.tuned import CONTEXT, make_backbone
 
 ROWS = 20
 WORDS = ("red kite", "blue cup", "green mug", "old map")
@@ -102,6 +105,57 @@ def spoil(backbone: Path) -> None:
     weights = load_file(backbone / "model.safetensors")
     weights["model.norm.weight"] *= 1.01
     save_file(weights, backbone / "model.safetensors", metadata={"format": "pt"})
+
+
+def losses(store: Store, record: ExperimentRecord) -> list[float]:
+    assert record.status == "finished", record.error
+    return [row["loss"] for row in charts(store, record, "step")]
+
+
+def test_mixed_precision_computes_in_16_bits_where_the_processor_can_and_off_as_the_backbone_is_held(
+    store: Store, backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    whole = {"architecture.backbone_dtype": "float32", "training.epochs": 1}
+    mixed = begin(store, backbone, "mixed", **whole, **{"environment.mixed_precision": True})
+    plain = begin(store, backbone, "plain", **whole)
+    assert losses(store, mixed) != losses(store, plain)
+    assert losses(store, mixed) == pytest.approx(losses(store, plain), rel=1e-2)
+    assert "Computing in bfloat16: this processor" in notes(store, mixed)
+    assert "Computing in 32 bits, as the backbone is held: mixed precision is off." in notes(store, plain)
+    held = begin(store, backbone, "held", **{"architecture.backbone_dtype": "bfloat16", "training.epochs": 0})
+    assert "Computing in bfloat16, as the backbone is held: mixed precision is off." in notes(store, held)
+
+
+def test_seed_minus_one_draws_another_each_time_and_that_one_gives_the_same_experiment_again(
+    store: Store, backbone: Path
+) -> None:
+    once = {"training.epochs": 1, "training.evaluate_before_training": False, "training.lora_dropout": 0.1}
+    drawn = [begin(store, backbone, f"drawn {number}", **once, **{"environment.seed": -1}) for number in range(2)]
+    assert losses(store, drawn[0]) != losses(store, drawn[1])
+    seed = int((store.home.experiment(drawn[0].id) / "seed.txt").read_text())
+    assert f"seed {seed}." in notes(store, drawn[0])
+    torch.manual_seed(seed + 1)  # what was drawn before does not matter
+    again = begin(store, backbone, "again", **once, **{"environment.seed": seed})
+    assert losses(store, again) == losses(store, drawn[0])
+    folder = store.home.experiment(drawn[0].id)
+    assert with_seed(experiment_config(folder), folder).environment.seed == seed, "it goes on with the same"
+    assert f"seed {seed}." not in notes(store, ended(store, restart_experiment(store, drawn[0].id)))
+
+
+def test_rows_are_made_as_short_as_the_backbone_can_read(backbone: Path) -> None:
+    said: list[str] = []
+
+    class Notes:
+        def note(self, words: str) -> None:
+            """Keeps them."""
+            said.append(words)
+
+    facts = check_backbone(str(backbone))
+    for wanted, found in ((CONTEXT - 1, CONTEXT - 1), (CONTEXT, CONTEXT), (CONTEXT + 1, CONTEXT)):
+        config = make_config({"tokenizer.max_length": wanted})
+        assert within_context(config, facts, cast(Teller, Notes())).tokenizer.max_length == found
+    assert said == [f"The backbone reads {CONTEXT} tokens: rows are cut there, not at {CONTEXT + 1}."]
 
 
 @pytest.mark.parametrize(
