@@ -93,6 +93,17 @@ class Processes:
         if self.first:
             self.wait()
 
+    @contextmanager
+    def in_turns(self, at_once: int) -> Iterator[None]:
+        """So many processes at a time do what follows, the first ones first; all go on together afterwards."""
+        turns, mine = -(-self.size // at_once), self.rank // at_once
+        for _ in range(mine):
+            self.wait()
+        yield
+        for _ in range(turns - mine - 1):
+            self.wait()
+        self.wait()
+
 
 ALONE = Processes()
 

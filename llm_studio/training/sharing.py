@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -52,19 +52,34 @@ def wrapped(model: Any, processes: Processes) -> Any:
 
 def sharded(model: Any, processes: Processes) -> Any:
     """Each decoder layer split over the processes, and what is left of the model."""
-    mesh = init_device_mesh(torch.device(processes.device).type, (processes.size,))
+    part(model, mesh_of(processes))
+    begin(model)
+    return model
+
+
+def mesh_of(processes: Processes) -> DeviceMesh:
+    """The devices that a model is split over; all processes must ask together."""
+    return init_device_mesh(torch.device(processes.device).type, (processes.size,))
+
+
+def part(model: Any, mesh: DeviceMesh) -> None:
+    """Keep this process's part of the model, on its device. Nobody is asked, so that processes may do it in turns; what
+    they part must be the same."""
     names = set(layer_names(model))
     for module in list(model.modules()):
         if type(module).__name__ in names:
             fully_shard(module, mesh=mesh)
     fully_shard(model, mesh=mesh)
     register_fsdp_forward_method(model, "generate")
-    with (
-        torch.no_grad()
-    ):  # FSDP keeps the tensors of its first forward; made in inference mode they could not be trained
-        model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=processes.device), use_cache=False)
+
+
+def begin(model: Any) -> None:
+    """The first forward of a model that was parted, in all processes together. FSDP keeps its tensors; made in
+    inference mode, as by a first scoring, they could not be trained."""
+    device = next(own_part(weight) for weight in model.parameters()).device
+    with torch.no_grad():
+        model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=device), use_cache=False)
     parted_again(model)
-    return model
 
 
 def parted_again(model: Any) -> None:

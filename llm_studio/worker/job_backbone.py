@@ -14,7 +14,7 @@ from llm_studio.modeling.further_weights import TAKEN
 from llm_studio.modeling.marker_tokens import make_room
 from llm_studio.modeling.quantising import QUANTISED, computing_dtype
 from llm_studio.training.processes import Processes
-from llm_studio.worker.job_processes import as_split, choose_kind, sharing_words
+from llm_studio.worker.job_processes import as_split
 from llm_studio.worker.job_reporting import Teller
 from llm_studio.worker.job_rows import Prepared, check_vocabulary
 from llm_studio.worker.job_start import Start, load_to_train
@@ -27,22 +27,17 @@ def load_backbone(
     prepared: Prepared,
     processes: Processes,
     teller: Teller,
-) -> tuple[Processes, Any, Choice, torch.dtype | None]:
-    """How the processes share the model, the model, its number type, and what it is computed in (None: as it is held).
+) -> tuple[Any, Choice, torch.dtype | None]:
+    """The model, its number type, and what it is computed in (None: as it is held); on the CPU when it will be split.
 
     Raises:
         UserError: it cannot be loaded, or does not fit the tokenizer.
     """
     teller.phase("Loading the backbone")
-    kind = choose_kind(config, facts.parameters, processes)
-    if processes.size > 1:
-        processes = processes.sharing("fsdp" if kind.value == "fsdp" else "ddp")
-        teller.note(sharing_words(processes, kind))
     device, split = processes.device, processes.kind == "fsdp"
     loaded_as, loaded_on = (as_split(config, device), "cpu") if split else (config, device)
     model, dtype = load_to_train(start, loaded_as, loaded_on, needs(config, facts, mean_tokens=prepared.mean_tokens))
-    autocast = fit_out(model, prepared, config, device, dtype, teller, has_markers=start.is_whole)
-    return processes, model, dtype, autocast
+    return model, dtype, fit_out(model, prepared, config, device, dtype, teller, has_markers=start.is_whole)
 
 
 def fit_out(

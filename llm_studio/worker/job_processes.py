@@ -1,6 +1,7 @@
 """Joins the processes of one experiment, and chooses whether each holds the whole model or a part of it."""
 
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,21 @@ from llm_studio.config.checks import QUANTISED, WHOLE_OPTIMIZERS
 from llm_studio.config.device_names import is_cpu, places
 from llm_studio.config.memory import BYTES, USABLE, kind_of
 from llm_studio.errors import UserError
-from llm_studio.modeling.devices import Choice
+from llm_studio.modeling.devices import Choice, free_bytes, gigabytes
+from llm_studio.modeling.heap import give_back
 from llm_studio.store import ExperimentRecord
 from llm_studio.training.processes import Processes, joined
+from llm_studio.training.sharing import mesh_of, part
 from llm_studio.worker import ranks
 from llm_studio.worker.job_evaluation import Evaluations
-from llm_studio.worker.job_reporting import Reporter
+from llm_studio.worker.job_reporting import Reporter, Teller
 
 ROOM = 0.6
 """Share of the memory that is planned with that weights may take, so that activations fit beside them."""
 TRAINED_BYTES = 16.0
 """Of each trained weight: itself, its gradient and two averages of the optimiser, in 32 bits."""
+LOADING = 1.25
+"""Memory that a model takes while it is loaded, of what it takes then."""
 
 
 def join(record: ExperimentRecord) -> Processes:
@@ -69,6 +74,54 @@ def choose_kind(config: ExperimentConfig, parameters: int, processes: Processes)
     if fits:
         return Choice("ddp", f"{size} fit into the {free / 1e9:.0f} GB that are free for each")
     return Choice("fsdp", f"{size} do not fit into the {free / 1e9:.0f} GB that are free for each")
+
+
+def shared(config: ExperimentConfig, parameters: int, processes: Processes, reporter: Teller) -> Processes:
+    """The same processes, once it is chosen and told how they share the model. parameters: 0 when not known.
+
+    Raises:
+        UserError: as `choose_kind`.
+    """
+    if processes.size == 1:
+        return processes
+    kind = choose_kind(config, parameters, processes)
+    processes = processes.sharing("fsdp" if kind.value == "fsdp" else "ddp")
+    reporter.note(sharing_words(processes, kind))
+    return processes
+
+
+@contextmanager
+def loading_in_turns(
+    config: ExperimentConfig, parameters: int, processes: Processes, reporter: Teller
+) -> Iterator[Callable[[Any], None]]:
+    """Within it a model is loaded, and parted by what it gives, where one is split: by as many processes at a time as
+    the machine's memory holds whole models. A model that is not split is loaded at once, and left whole.
+
+    parameters: 0 when not known.
+    """
+    if processes.kind != "fsdp":
+        yield lambda model: None
+        return
+    mesh, free = mesh_of(processes), free_bytes("cpu")
+    at_once = processes.gathered(whole_models(config, parameters, processes, free))[0]
+    if at_once < processes.size:
+        how = "one after the other" if at_once == 1 else f"{at_once} at a time"
+        room = f"the {gigabytes(free)} that are free here do not hold it whole {processes.size} times"
+        reporter.note(f"The processes load the model {how}, each to keep its part of it, since {room}.")
+
+    def keep_own_part(model: Any) -> None:
+        part(model, mesh)
+        give_back()
+
+    with processes.in_turns(at_once):
+        yield keep_own_part
+
+
+def whole_models(config: ExperimentConfig, parameters: int, processes: Processes, free: float) -> int:
+    """How many processes may hold the whole model in the machine's memory at once, at least 1. free: bytes of it."""
+    dtype = as_split(config, processes.device).architecture.backbone_dtype
+    size = LOADING * parameters * BYTES["float32" if dtype == "auto" else dtype]
+    return processes.size if size == 0 else min(processes.size, max(1, int(free / size)))
 
 
 def as_split(config: ExperimentConfig, device: str) -> ExperimentConfig:

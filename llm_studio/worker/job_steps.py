@@ -24,7 +24,7 @@ from llm_studio.store import ExperimentRecord, Store
 from llm_studio.store.rounds import read_rounds
 from llm_studio.training.divergence import DivergedError
 from llm_studio.training.plan import make_plan
-from llm_studio.training.sharing import wrapped
+from llm_studio.training.sharing import begin
 from llm_studio.training.trainer import Trainer
 from llm_studio.worker.job_answers import with_answers
 from llm_studio.worker.job_backbone import load_backbone
@@ -34,7 +34,9 @@ from llm_studio.worker.job_listener import TrainingListener
 from llm_studio.worker.job_processes import (
     before_of_split,
     join,
+    loading_in_turns,
     rows_of_micro_batch,
+    shared,
 )
 from llm_studio.worker.job_reporting import Reporter, Teller
 from llm_studio.worker.job_rows import (
@@ -86,29 +88,31 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     resumed = processes.agreed(resume.is_dir())[0]
     start = find_start(store, record, folder, rounds, going_on=bool(rounds) or resumed)
     fingerprint = check_weights(start, config, reporter)
-    processes, model, dtype, autocast = load_backbone(config, facts, start, prepared, processes, reporter)
-    reporter.note(f"Backbone {record.backbone} in {dtype.value}: {dtype.reason}.")
-    split = processes.kind == "fsdp"
+    processes = shared(config, facts.parameters, processes, reporter)
     with processes.one_first():
         questions = questions_of(store, prepared, reporter)
     prepared = with_answers(store, prepared, questions, facts, start.begun, processes, reporter)
-    if processes.first:
-        write_begun(folder, Begun(dtype.value, fingerprint, prepared.config.prediction.max_generated_rows))
     evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter, processes)
-    scores = config.training.evaluate_before_training and not start.going_on
-    if scores and start.weights is None and not split:
-        evaluations.before(model, dtype.value, prepared.dataset.fingerprint, of=start.words)
-    set_seed(config.environment.seed)  # the same start, whether the scores above were computed or known
-    new = prepared.template.new_tokens
-    quantised = dtype.value in QUANTISED
-    trainable = make_trainable(model, start.adapter_settings(config), quantised=quantised, new_tokens=new)
-    reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
-    if start.weights is not None and is_adapter(start.weights):
-        pissa = start.own and config.training.init_lora_weights == "pissa"
-        take_weights(trainable.model, start.weights, start.words, pissa=pissa)
-        reporter.note(f"Starts from the weights of {start.words}.")
+    scores, split = config.training.evaluate_before_training and not start.going_on, processes.kind == "fsdp"
+    with loading_in_turns(config, facts.parameters, processes, reporter) as part:
+        model, dtype, autocast = load_backbone(config, facts, start, prepared, processes, reporter)
+        reporter.note(f"Backbone {record.backbone} in {dtype.value}: {dtype.reason}.")
+        if processes.first:
+            write_begun(folder, Begun(dtype.value, fingerprint, prepared.config.prediction.max_generated_rows))
+        if scores and start.weights is None and not split:
+            evaluations.before(model, dtype.value, prepared.dataset.fingerprint, of=start.words)
+        set_seed(config.environment.seed)  # the same start, whether the scores above were computed or known
+        new = prepared.template.new_tokens
+        quantised = dtype.value in QUANTISED
+        trainable = make_trainable(model, start.adapter_settings(config), quantised=quantised, new_tokens=new)
+        reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
+        if start.weights is not None and is_adapter(start.weights):
+            pissa = start.own and config.training.init_lora_weights == "pissa"
+            take_weights(trainable.model, start.weights, start.words, pissa=pissa)
+            reporter.note(f"Starts from the weights of {start.words}.")
+        part(trainable.model)
     if split:
-        wrapped(trainable.model, processes)
+        begin(trainable.model)
     key = "" if start.weights is None else weights_fingerprint(start.weights)
     if scores and start.weights is not None:
         evaluations.before(trainable.model, dtype.value, prepared.dataset.fingerprint, of=start.words, key=key)

@@ -47,7 +47,7 @@ def prepare_subject(
     config = config.with_changes({"prediction.max_generated_rows": answers})
     making = 0.0 if known == tokenised(store) else time.monotonic() - began
     begins = Start(None, "", going_on=False, begun=None, own=False)
-    _, model, dtype, autocast = load_backbone(config, facts, begins, prepared, Processes(device=device), teller)
+    model, dtype, autocast = load_backbone(config, facts, begins, prepared, Processes(device=device), teller)
     base_scores = base_scores_key(
         config, prepared.template, questions, device=device, dtype=dtype.value,
         fingerprint=prepared.dataset.fingerprint, commit=str(getattr(model.config, "_commit_hash", "")),

@@ -9,6 +9,7 @@ first process, and it alone, is asked to stop; most_generated: score the model i
 
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -71,6 +72,19 @@ def scored(model: Any, config: ExperimentConfig, processes: Processes, room: flo
     return [[one.row, one.nll_nats, one.output] for one in found]
 
 
+def turns(processes: Processes) -> list[list[float]]:
+    """For one and for two processes at a time: when this one's turn began, when it ended, and when all went on."""
+    times = []
+    for at_once in (1, 2):
+        processes.wait()
+        with processes.in_turns(at_once):
+            began = time.monotonic()
+            time.sleep(0.2)
+            ended = time.monotonic()
+        times.append([began, ended, time.monotonic()])
+    return times
+
+
 def main() -> None:
     torch.set_num_threads(1)
     quiet()
@@ -80,6 +94,7 @@ def main() -> None:
         plan["name"]: train(folder, plan, processes)
         for plan in json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     }
+    found["turns"] = turns(processes)
     config = ExperimentConfig()
     found["kinds"] = {str(size): list(astuple(choose_kind(config, size, processes))) for size in (10**6, 10**15)}
     (folder / f"found-{processes.rank}.json").write_text(json.dumps(found), encoding="utf-8")

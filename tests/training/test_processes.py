@@ -20,7 +20,7 @@ from llm_studio.config import ExperimentConfig, make_config, to_yaml
 from llm_studio.errors import UserError
 from llm_studio.modeling.loading import quiet
 from llm_studio.training.processes import Processes
-from llm_studio.worker.job_processes import choose_kind
+from llm_studio.worker.job_processes import choose_kind, whole_models
 from tests.support.tiny import config_of, rows_of, run
 from tests.support.tuned import make_backbone
 
@@ -206,6 +206,22 @@ def test_a_model_is_split_when_it_does_not_fit_one_device_and_the_reason_is_said
     assert "0.0 GB of weights fit into" in small[1]
     assert "2000000.0 GB of weights do not fit into" in large[1]
     assert [one[0] for one in seen[1]["kinds"].values()] == ["ddp", "fsdp"]
+
+
+def test_processes_take_turns_and_go_on_together(seen: list[dict[str, Any]]) -> None:
+    (first, first_together), (second, second_together) = (one["turns"] for one in seen)
+    assert first[1] <= second[0], "the second begins when the first has ended"
+    assert min(first[2], second[2]) >= second[1]
+    assert max(first_together[0], second_together[0]) < min(first_together[1], second_together[1]), "side by side"
+
+
+def test_as_many_processes_load_at_once_as_the_machine_holds_whole_models() -> None:
+    gpus = Processes(0, 4, "cuda:0", "fsdp")
+    parameters = 70 * 10**9  # 140 GB in 16 bits, somewhat more while they are loaded
+    for free, expected in ((100e9, 1), (200e9, 1), (400e9, 2), (2000e9, 4)):
+        assert whole_models(make_config({}), parameters, gpus, free) == expected
+    assert whole_models(make_config({"training.lora": False}), parameters, gpus, 400e9) == 1
+    assert whole_models(make_config({}), 0, gpus, 1.0) == 4
 
 
 @pytest.mark.parametrize(
