@@ -35,6 +35,7 @@ from llm_studio.training.trainer import Trainer
 from llm_studio.worker.job_answers import with_answers
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_forecast import forecast_for, is_told
+from llm_studio.worker.job_judge import tried_judge
 from llm_studio.worker.job_listener import TrainingListener
 from llm_studio.worker.job_processes import (
     as_split,
@@ -90,6 +91,7 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     threads = devices.set_threads()
     reporter.note(f"Device {record.device}; {threads.value} threads: {threads.reason}; seed {config.environment.seed}.")
     with processes.one_first():
+        judge = tried_judge(store, config, reporter, processes)
         facts = bring(store, config, reporter)
         config, facts = merge_start(store, record, config, facts, reporter)
         config = within_context(config, facts, reporter)
@@ -103,10 +105,10 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     split = processes.kind == "fsdp"
     with processes.one_first():
         questions = questions_of(store, prepared, reporter)
-    prepared = with_answers(store, prepared, questions, facts, start.begun, processes, reporter)
+    prepared = with_answers(store, prepared, questions, facts, start.begun, processes, reporter, judge)
     if processes.first:
         write_begun(folder, Begun(dtype.value, fingerprint, prepared.config.prediction.max_generated_rows))
-    evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter, processes)
+    evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter, processes, judge)
     scores = config.training.evaluate_before_training and not start.going_on
     if scores and start.weights is None and not split:
         evaluations.before(model, dtype.value, prepared.dataset.fingerprint, of=start.words)
@@ -194,7 +196,7 @@ def run_training(
     if evaluations.processes.size == 1 and not is_told(reporter.charts):
         subject = Subject(
             config, model, prepared.template, prepared.samples, evaluations.questions, record.device, autocast,
-            packing.value == PACKED, evaluations.base_scores,
+            packing.value == PACKED, evaluations.base_scores, evaluations.judge_seconds,
         )  # fmt: skip
         tell_forecast(store, subject, facts, folder, evaluations, prepared, reporter)
     trainer = Trainer(
