@@ -13,7 +13,7 @@ from llm_studio.store.secrets import from_environment
 
 ADDRESS, KEY = "judge_address", "judge_key"
 DEFAULT_ADDRESS = "https://api.openai.com/v1"
-TRIAL_PATIENCE = Patience(call_seconds=10.0, pauses=())
+TRIAL_PATIENCE = Patience(call_seconds=5.0, pauses=())
 """For the button: who waits for a page is told soon."""
 
 

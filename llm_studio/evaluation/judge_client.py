@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,7 +143,7 @@ class JudgeClient:
             words = f"no answer within {self._patience.call_seconds:g} seconds"
             raise CallFailed(words, again=True) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            told = self._clean(str(error) or type(error).__name__)
+            told = self._clean(re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__)
             raise CallFailed("the connection failed", told=told, again=True) from None
         if response.status_code != 200:
             raise self._refusal(response)

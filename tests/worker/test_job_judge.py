@@ -9,11 +9,14 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 
+from llm_studio.actions.experiments import config_of
 from llm_studio.actions.judging import ADDRESS, KEY
 from llm_studio.actions.predictions import predictions_page
+from llm_studio.actions.preflight import base_scores_known, look, start_check
 from llm_studio.errors import UserError
 from llm_studio.evaluation.judge import AT_ONCE
 from llm_studio.store import ExperimentRecord, Store
+from llm_studio.worker import preflight_job
 from llm_studio.worker.job import run
 from tests.support.judge import Answer, JudgeServer, graded, part, running_judge
 from tests.support.tuned import make_backbone
@@ -144,6 +147,25 @@ def test_scores_before_tuning_that_lack_a_grade_are_not_kept_for_others(
     assert first.scores["before"]["gpt"] is None and first.scores["before"]["bleu"] is not None
     second = judged(store, backbone, "two", **{"training.epochs": 0})
     assert second.scores["before"]["gpt"] == 0.5 and KNOWN not in notes_of(store, second)
+
+
+@pytest.mark.parametrize("served", [lambda text: "SCORE: 0.5"], indirect=True)
+def test_the_check_before_a_start_measures_the_judge_and_knows_what_it_has_scored(
+    store: Store, backbone: Path, served: JudgeServer
+) -> None:
+    record = judged(store, backbone, **{"training.epochs": 0})
+    config, dataset = config_of(store, record.id), store.datasets.list()[0]
+    asked = len(served.asked)
+    job = start_check(store, dataset, config, device="cpu", context_length=256)
+    preflight_job.run(store.home, store, job, lambda *told: None)
+    measured = look(store, dataset, config, device="cpu", context_length=256).measured
+    assert measured is not None and measured.judge_seconds > 0
+    assert len(served.asked) - asked == 1 + AT_ONCE
+    assert base_scores_known(store, measured, ANSWERS)
+    store.preferences.set(ADDRESS, "http://127.0.0.1:9/v1")
+    with pytest.raises(UserError, match="the connection failed"):
+        preflight_job.run(store.home, store, job, lambda *told: None)
+    assert store.leases.holder("cpu") is None
 
 
 def test_a_judge_that_refuses_the_key_ends_the_experiment_before_it_begins(

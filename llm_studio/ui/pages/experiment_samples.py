@@ -34,7 +34,7 @@ JUDGED_COLUMNS = (
     Column(name="exact", label="Right", width="60px"),
     Column(name="bleu", label="BLEU", kind="number", width="50px"),
     Column(name="judged", label="Judge", kind="number", width="55px"),
-    Column(name="reason", label="Its reason", width="200px", sortable=False),
+    Column(name="reason", label="Its reason", width="240px", sortable=False),
 )
 """Where a judge was asked, its reason takes the place of the nats, which a row tells when it is opened."""
 
