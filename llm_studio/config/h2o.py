@@ -201,7 +201,7 @@ def _problem(path: str, value: Any) -> str:
     try:
         validated(ExperimentConfig(), {path: value})
     except SettingsError:
-        if info.status == "coming" or value in info.coming_choices:
+        if info.status == "coming":
             return "not built yet"
         return f"takes {info.limits or info.kind}"
     return ""
