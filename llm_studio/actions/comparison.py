@@ -18,7 +18,7 @@ MOST = 8  # as many as there are colours
 RESAMPLES = 1000
 IGNORED = ("experiment_name",)
 LOWER_IS_BETTER = ("validation_loss", "perplexity")
-METRICS = ("validation_loss", "perplexity", "bleu", "exact_match")
+METRICS = ("validation_loss", "perplexity", "bleu", "exact_match", "gpt")
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,13 @@ def compare(store: Store, ids: Sequence[str]) -> Comparison:
     if len(ids) > MOST:
         raise UserError(f"{len(ids)} experiments are too many for one chart.", fix=f"Choose at most {MOST}.")
     records = tuple(store.experiments.get(one) for one in ids)
+    settings = [settings_of(store, one) for one in ids]
     return Comparison(
         records=records,
-        settings=setting_rows([settings_of(store, one) for one in ids]),
+        settings=setting_rows(settings),
         scores=score_rows(records),
         duels=tuple(found for other in records[1:] if (found := duel(store, records[0], other)) is not None),
-        notes=notes_on(records),
+        notes=notes_on(records, settings),
     )
 
 
@@ -152,11 +153,21 @@ def kept_scores(record: ExperimentRecord) -> dict[str, Any]:
     return record.scores.get("best") or record.scores.get("last") or {}
 
 
-def notes_on(records: Sequence[ExperimentRecord]) -> tuple[str, ...]:
+def notes_on(records: Sequence[ExperimentRecord], settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """What makes the scores hard to compare."""
+    notes = []
     if len({record.dataset_fingerprint for record in records}) > 1:
-        return ("They were scored on different rows, so their scores cannot be compared directly.",)
-    return ()
+        notes.append("They were scored on different rows, so their scores cannot be compared directly.")
+    judges = {
+        tuple(one.get(f"prediction.metric_gpt_{part}") for part in ("model", "template"))
+        for record, one in zip(records, settings, strict=True)
+        if kept_scores(record).get("gpt") is not None
+    }
+    if len(judges) > 1:
+        notes.append(
+            "Their answers were graded by different judge models or prompts, so their grades cannot be compared."
+        )
+    return tuple(notes)
 
 
 def duel(store: Store, first: ExperimentRecord, second: ExperimentRecord) -> Duel | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_studio.actions.devices import choose_device
+from llm_studio.actions.judging import judge_findings
 from llm_studio.actions.starting_from import Start, start_findings, take_along
 from llm_studio.charts.curves import forget_curves
 from llm_studio.config import BackboneFacts, ExperimentConfig, Finding, check, from_yaml, to_yaml
@@ -42,7 +43,8 @@ def start_experiment(store: Store, config: ExperimentConfig, *, start: Start | N
         device=device,
         context_length=facts.context_length,
     )
-    refuse_errors((*findings, *(start_findings(store, config, start) if start else ())))
+    starting = start_findings(store, config, start) if start else ()
+    refuse_errors((*findings, *judge_findings(store, config), *starting))
     check_disk(store.home.path, needed_bytes(config, facts, merged=start is not None and start.what == "merged"))
     return store.experiments.create(
         to_yaml(config),

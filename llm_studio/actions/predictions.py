@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 import pyarrow.parquet as parquet
 
-Order = Literal["row", "bleu", "exact_match", "nll", "gain"]
+Order = Literal["row", "bleu", "exact_match", "judged", "nll", "gain"]
 COLUMNS = ("row", "prompt", "target", "output", "nll_nats", "answer_tokens", "bleu", "exact_match")
+OF_JUDGE = ("judged", "judge_reason")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One row at one evaluation. bleu in [0, 100]; nll_nats is summed over answer_tokens; None: not measured."""
+    """One row at one evaluation. bleu in [0, 100]; nll_nats is summed over answer_tokens; judged: a judge's grade in
+    [0, 1] with its reason, or with why there is none. None: not measured."""
 
     row: int
     prompt: str
@@ -24,6 +26,8 @@ class Scored:
     answer_tokens: int | None
     bleu: float | None
     exact_match: bool | None
+    judged: float | None = None
+    judge_reason: str | None = None
 
     @property
     def nats_per_token(self) -> float | None:
@@ -48,7 +52,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class PredictionPage:
-    """A part of the rows. total: those that pass the filter, of all `rows`. steps: the evaluations, in order."""
+    """A part of the rows. total: those that pass the filter, of all `rows`. steps: the evaluations, in order. judged:
+    whether a judge was asked about some row."""
 
     pairs: tuple[Pair, ...]
     total: int
@@ -57,6 +62,7 @@ class PredictionPage:
     wrong: int
     step: int | None
     steps: tuple[int, ...]
+    judged: bool = False
 
 
 def evaluation_steps(folder: Path) -> tuple[int, ...]:
@@ -77,7 +83,7 @@ def read_predictions(folder: Path, step: int) -> tuple[Scored, ...]:
 @functools.lru_cache(maxsize=16)
 def _read(path: Path, changed: int, size: int) -> tuple[Scored, ...]:
     rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
-    scored = [Scored(**{name: row.get(name) for name in COLUMNS}) for row in rows]  # type: ignore[arg-type]
+    scored = [Scored(**{name: row.get(name) for name in (*COLUMNS, *OF_JUDGE)}) for row in rows]  # type: ignore[arg-type]
     return tuple(sorted(scored, key=lambda one: one.row))
 
 
@@ -107,13 +113,15 @@ def predictions_page(
     rows = len(found)
     right = sum(1 for pair in found if pair.now.exact_match)
     wrong = sum(1 for pair in found if pair.now.exact_match is False)  # the rest got no generated answer
+    judged = any(pair.now.judge_reason is not None for pair in found)
     if only:
         found = [pair for pair in found if pair.now.exact_match is (only == "right")]
     if search:
         wanted = search.casefold()
         found = [pair for pair in found if any(wanted in text.casefold() for text in _texts(pair))]
     found = sorted(found, key=lambda pair: _key(pair, order, descending))
-    return PredictionPage(tuple(found[offset : offset + limit]), len(found), rows, right, wrong, chosen, steps)
+    shown = tuple(found[offset : offset + limit])
+    return PredictionPage(shown, len(found), rows, right, wrong, chosen, steps, judged)
 
 
 def one_prediction(folder: Path, row: int, step: int | None = None) -> Pair | None:
@@ -134,6 +142,7 @@ def _key(pair: Pair, order: Order, descending: bool) -> tuple[bool, float, int]:
         "row": float(pair.now.row),
         "bleu": pair.now.bleu,
         "exact_match": None if pair.now.exact_match is None else float(pair.now.exact_match),
+        "judged": pair.now.judged,
         "nll": pair.now.nats_per_token,
         "gain": pair.gain,
     }

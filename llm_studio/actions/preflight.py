@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from llm_studio.actions.judging import judge_identity
 from llm_studio.config import ExperimentConfig, flatten, to_yaml
 from llm_studio.config.device_names import places
 from llm_studio.config.generated_rows import Costs
@@ -52,16 +53,18 @@ class Check:
         return self.job is not None and self.job.status in ("queued", "running")
 
 
-def key_of(config: ExperimentConfig, *, fingerprint: str, device: str, context_length: int | None) -> str:
+def key_of(
+    config: ExperimentConfig, *, fingerprint: str, device: str, context_length: int | None, judge: str = ""
+) -> str:
     """32 hexadecimal digits of everything that shapes the figures.
 
-    fingerprint: of the data set. context_length: of the backbone, at which rows are cut.
+    fingerprint: of the data set. context_length: of the backbone, at which rows are cut. judge: who grades answers.
     """
     settings = {path: value for path, value in flatten(config).items() if not path.startswith(NEVER_SHAPES)}
     settings["tokenizer.max_length"] = min(config.tokenizer.max_length, context_length or config.tokenizer.max_length)
     parts = [
         VERSION, library_versions(), fingerprint, device, os.cpu_count(),
-        psutil.virtual_memory().total, settings, files_of(config),
+        psutil.virtual_memory().total, settings, files_of(config), judge,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts, default=str, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -95,7 +98,9 @@ def figures_of(store: Store, key: str) -> Measured | None:
 
 def costs_measured(store: Store, config: ExperimentConfig, *, fingerprint: str, device: str) -> Costs | None:
     """What answers of an experiment cost, by a check of the last hour; None when there is none."""
-    measured = figures_of(store, key_of(config, fingerprint=fingerprint, device=device, context_length=None))
+    judge = judge_identity(store, config)
+    key = key_of(config, fingerprint=fingerprint, device=device, context_length=None, judge=judge)
+    measured = figures_of(store, key)
     if measured is None:
         return None
     plan = make_plan(config, measured.rows)
@@ -126,7 +131,13 @@ def look(
     store: Store, dataset: DatasetRecord, config: ExperimentConfig, *, device: str, context_length: int | None
 ) -> Check:
     """What is known for these settings; starts nothing."""
-    key = key_of(config, fingerprint=dataset.fingerprint, device=device, context_length=context_length)
+    key = key_of(
+        config,
+        fingerprint=dataset.fingerprint,
+        device=device,
+        context_length=context_length,
+        judge=judge_identity(store, config),
+    )
     jobs = store.jobs.list(kind=KIND, subject=dataset.id)
     return Check(key, figures_of(store, key), next((job for job in jobs if job.params.get("key") == key), None))
 

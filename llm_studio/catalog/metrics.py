@@ -25,6 +25,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("perplexity", "Perplexity", "", False, "llm_studio.evaluation.metrics.perplexity:perplexity"),
     Metric("bleu", "BLEU", "0 to 100", True, "llm_studio.evaluation.metrics.bleu:bleu"),
     Metric("exact_match", "Exact match", "share", True, "llm_studio.evaluation.metrics.exact_match:exact_match"),
+    Metric("gpt", "Judge", "0 to 1", True, "llm_studio.evaluation.metrics.judge:judge"),
 )
 
 

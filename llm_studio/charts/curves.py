@@ -11,7 +11,7 @@ from llm_studio.charts.spec import Number
 from llm_studio.store.charts_db import FILE, ChartsDb
 
 STEP_VALUES = ("loss", "learning_rate", "gradient_norm", "tokens_per_second", "memory_bytes")
-EVALUATION_VALUES = ("validation_loss", "perplexity", "bleu", "exact_match")
+EVALUATION_VALUES = ("validation_loss", "perplexity", "bleu", "exact_match", "gpt")
 KEPT = 64  # experiments whose rows stay in memory
 
 

@@ -49,6 +49,7 @@ def training_charts(
         *_step_series(lines, "loss", weight, "learned" if alone else ""),
         *_evaluation_series(lines, "validation_loss", "held out", dashed=True),
     )
+    judged = any(one is not None for line in lines for one in line.curves.evaluations.columns["gpt"])
     marks = tuple(Mark(x=line.best_step, text="best") for line in lines if alone and line.best_step)
     return (
         ChartSpec(
@@ -60,6 +61,7 @@ def training_charts(
         _evaluated(lines, "perplexity", "Perplexity on held-out rows", "perplexity"),
         _evaluated(lines, "bleu", "BLEU on held-out rows", "0 to 100"),
         _evaluated(lines, "exact_match", "Exact match on held-out rows", "% of rows", factor=100.0),
+        *([_evaluated(lines, "gpt", "Judge on held-out rows", "0 to 1")] if judged else []),
         _stepped(lines, "learning_rate", "Learning rate", "", 0.0),
         _stepped(lines, "gradient_norm", "Gradient norm", "", weight),
         _stepped(lines, "tokens_per_second", "Speed", "tokens per second", weight),

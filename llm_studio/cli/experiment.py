@@ -1,6 +1,7 @@
 """`llm-studio experiment`: list, show, stop, continue and delete experiments; more epochs for one that has ended."""
 
 import argparse
+from typing import Any
 
 from llm_studio.cli.output import duration, open_store, print_json, print_table
 from llm_studio.errors import UserError
@@ -59,14 +60,23 @@ def run_list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(records)
         return 0
-    print_table([line(record) for record in records], "No experiments yet. Start one: llm-studio train CONFIG.yaml")
+    judged = any("gpt" in shown_scores(record) for record in records)
+    print_table(
+        [line(record, judged=judged) for record in records],
+        "No experiments yet. Start one: llm-studio train CONFIG.yaml",
+    )
     return 0
 
 
-def line(record: ExperimentRecord) -> dict[str, object]:
-    """The cells of one experiment in the list."""
-    scores = record.scores.get("last") or record.scores.get("before") or {}
-    bleu, perplexity = scores.get("bleu"), scores.get("perplexity")
+def shown_scores(record: ExperimentRecord) -> dict[str, Any]:
+    """Those of its last evaluation; before one, of what it starts from."""
+    return record.scores.get("last") or record.scores.get("before") or {}
+
+
+def line(record: ExperimentRecord, *, judged: bool) -> dict[str, object]:
+    """The cells of one experiment in the list; judged: with that of a judge."""
+    scores = shown_scores(record)
+    bleu, perplexity, grade = scores.get("bleu"), scores.get("perplexity"), scores.get("gpt")
     return {
         "id": record.id,
         "name": record.name,
@@ -75,6 +85,7 @@ def line(record: ExperimentRecord) -> dict[str, object]:
         "eta": duration(record.eta_seconds) if record.status == "running" else "-",
         "perplexity": "-" if perplexity is None else f"{perplexity:.3f}",
         "bleu": "-" if bleu is None else f"{bleu:.1f}",
+        **({"judge": "-" if grade is None else f"{grade:.2f}"} if judged else {}),
         "data set": record.dataset_name,
         "backbone": record.backbone,
     }
@@ -87,7 +98,7 @@ def run_show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(record)
         return 0
-    for title, value in line(record).items():
+    for title, value in line(record, judged="gpt" in shown_scores(record)).items():
         print(f"{title:<12}{value}")
     print(f"{'folder':<12}{store.home.experiment(record.id)}")
     for moment, scores in record.scores.items():

@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         0 when it finished or was stopped, 1 when it failed.
     """
     from llm_studio.actions.experiments import start_experiment
+    from llm_studio.actions.judging import judge_findings
     from llm_studio.actions.starting_from import start_findings
 
     store = open_store()
@@ -60,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     config = loaded.config if dataset is None else loaded.config.with_changes({"dataset_id": dataset.id})
     start = start_of(store, arguments)
     if arguments.dry_run:
-        return dry_run(config, dataset, start_findings(store, config, start) if start else ())
+        starting = start_findings(store, config, start) if start else ()
+        return dry_run(config, dataset, (*judge_findings(store, config), *starting))
     taken = store.experiments.free_name(config.experiment_name)
     record = start_experiment(store, config.with_changes({"experiment_name": taken}), start=start)
     log = store.home.experiment(record.id) / "log.txt"

@@ -123,6 +123,9 @@ def _training(config: ExperimentConfig, train_rows: int) -> Iterator[Finding]:
 
 def _prediction(config: ExperimentConfig) -> Iterator[Finding]:
     prediction = config.prediction
+    if prediction.metric == "gpt" and not prediction.metric_gpt_model.strip():
+        fix = "Name one that the endpoint in Settings offers, or choose another metric."
+        yield Finding("error", "prediction.metric_gpt_model", "The metric gpt needs a judge model.", fix)
     if prediction.do_sample and prediction.temperature == 0:
         what = "Sampling with temperature 0 cannot draw anything."
         yield Finding("error", "prediction.temperature", what, "Turn sampling off, or set a temperature above 0.")

@@ -34,7 +34,6 @@ class SettingInfo:
     step: float | None
     unit: str
     choices: tuple[str, ...]
-    coming_choices: tuple[str, ...]
     level: Level
     group: str
     visible_when: When | None
@@ -48,7 +47,7 @@ class SettingInfo:
     def limits(self) -> str:
         """ "at least 1 and at most 1,024", "one of: a, b", or empty."""
         if self.choices:
-            return f"one of: {', '.join(name for name in self.choices if name not in self.coming_choices)}"
+            return f"one of: {', '.join(self.choices)}"
         low = (
             None
             if self.minimum is None
@@ -104,7 +103,6 @@ def _info(path: str, section: str, name: str, field: FieldInfo, scope: Literal["
         step=knob.step,
         unit=knob.unit,
         choices=choices,
-        coming_choices=knob.coming_choices,
         level=knob.level,
         group=knob.group,
         visible_when=knob.visible_when,
@@ -187,7 +185,6 @@ def describe(info: SettingInfo) -> dict[str, Any]:
         "default": list(info.default) if isinstance(info.default, tuple) else info.default,
         "limits": info.limits,
         "choices": list(info.choices),
-        "coming_choices": list(info.coming_choices),
         "level": info.level,
         "unit": info.unit,
         "status": info.status,

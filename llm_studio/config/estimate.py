@@ -25,6 +25,7 @@ TOKEN_SECONDS = {"cpu": 0.012, "cuda": 0.025}
 START_SECONDS = {"cpu": 15.0, "cuda": 30.0}
 GENERATED_AT_ONCE = 32
 ANSWER_SHARE = 0.5  # of a conversation's tokens
+JUDGE_WORDS = "The judge's calls come on top; Check fit measures how long they take."
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def _time(
         f"{learned:,.0f} s.",
         f"{evaluations} evaluations with {generated:,} generated answers each: {evaluations * scored:,.0f} s; "
         f"start: {START_SECONDS[kind]:.0f} s.",
+        *([JUDGE_WORDS] if config.prediction.metric == "gpt" else []),
     )
 
 

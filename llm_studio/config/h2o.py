@@ -14,12 +14,15 @@ from llm_studio.config.making import SettingsError, validated
 
 # Their names of values, and ours. A value that is not here keeps its name.
 RENAMED_VALUES: dict[str, dict[str, Any]] = {
-    "prediction.metric": {"Perplexity": "perplexity", "BLEU": "bleu"},
+    "prediction.metric": {"Perplexity": "perplexity", "BLEU": "bleu", "GPT": "gpt"},
     "training.save_checkpoint": {"best": "best_and_last"},
 }
 # Values that mean something we do differently: what is used instead, and why.
 REPLACED_VALUES: dict[tuple[str, str], tuple[Any, str]] = {
-    ("prediction.metric", "GPT"): (None, "a judge model is not built yet; perplexity chooses the best checkpoint"),
+    ("prediction.metric_gpt_template", "mt-bench"): (
+        "general",
+        "its 80 fixed questions are not asked; the validation rows are judged by the prompt 'general'",
+    ),
     ("training.save_checkpoint", "disable"): ("last", "the last state is always kept, so that nothing trained is lost"),
     ("training.save_checkpoint", "each_evaluation_epoch"): (
         "best_and_last",
@@ -198,7 +201,7 @@ def _problem(path: str, value: Any) -> str:
     try:
         validated(ExperimentConfig(), {path: value})
     except SettingsError:
-        if info.status == "coming" or value in info.coming_choices:
+        if info.status == "coming":
             return "not built yet"
         return f"takes {info.limits or info.kind}"
     return ""

@@ -61,9 +61,8 @@ def unless(**unwanted: Any) -> When:
 class Knob:
     """Metadata of one setting; the sentence under the field is its help.
 
-    choices: for text settings with a closed list (pydantic's Literal gives its own). coming_choices: those of them that
-    do nothing yet. status "coming": declared, locked in the form, without effect yet. log_scale: steps are factors.
-    grid: values worth trying against each other.
+    choices: for text settings with a closed list (pydantic's Literal gives its own). status "coming": declared, locked
+    in the form, without effect yet. log_scale: steps are factors. grid: values worth trying against each other.
     """
 
     title: str = ""
@@ -74,7 +73,6 @@ class Knob:
     visible_when: When | None = None
     grid: tuple[Any, ...] = ()
     choices: tuple[str, ...] = ()
-    coming_choices: tuple[str, ...] = ()
     status: Status = "ready"
     log_scale: bool = False
 

@@ -97,7 +97,7 @@ def validated(config: ExperimentConfig, changes: Mapping[str, object]) -> Experi
 
 def is_coming(info: SettingInfo, value: object) -> bool:
     """Whether this value asks for something that is not built yet."""
-    return value in info.coming_choices or (info.status == "coming" and value != info.default)
+    return info.status == "coming" and value != info.default
 
 
 def coming(info: SettingInfo, value: object) -> Problem:
@@ -126,7 +126,7 @@ def wrong(info: SettingInfo, value: object) -> Problem:
     )
     nearest = ""
     if info.choices and isinstance(value, str):
-        spelled = {name.lower(): name for name in info.choices if name not in info.coming_choices}
+        spelled = {name.lower(): name for name in info.choices}
         close = [spelled[name] for name in difflib.get_close_matches(value.lower(), spelled, n=1)]
         nearest = f" Did you mean {close[0]!r}?" if close else ""
     what = f"{info.title} ({info.path}) is {value!r}, but takes {limits}."

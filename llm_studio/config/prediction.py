@@ -12,10 +12,11 @@ class Prediction(Section):
 
     metric: Annotated[
         Literal["perplexity", "bleu", "exact_match", "validation_loss", "gpt"],
-        Knob(title="Metric for the best checkpoint", level="basic", coming_choices=("gpt",)),
+        Knob(title="Metric for the best checkpoint", level="basic"),
     ] = "perplexity"
     """Decides which checkpoint counts as the best. Perplexity is the steadiest; BLEU and exact match read generated
-    answers."""
+    answers; gpt has them graded by a judge model. Then questions, right answers and the model's answers go to the
+    endpoint in Settings."""
 
     max_length_inference: Annotated[
         int, Field(ge=1, le=8192), Knob(title="Longest answer", level="basic", unit="tokens")
@@ -81,15 +82,17 @@ class Prediction(Section):
     always ends an answer."""
 
     metric_gpt_model: Annotated[
-        str, Knob(title="Judge model", group="Judge", level="expert", status="coming", visible_when=when(metric="gpt"))
+        str, Knob(title="Judge model", group="Judge", level="basic", visible_when=when(metric="gpt"))
     ] = ""
-    """The model that judges answers."""
+    """Name of the model that grades each generated answer from 0 to 1, as the endpoint in Settings knows it. Each
+    answer is one call at each evaluation; a call that fails is told in the log and not counted."""
 
     metric_gpt_template: Annotated[
         Literal["general", "rag"],
-        Knob(title="Judge prompt", group="Judge", level="expert", status="coming", visible_when=when(metric="gpt")),
+        Knob(title="Judge prompt", group="Judge", level="basic", visible_when=when(metric="gpt")),
     ] = "general"
-    """The prompt for the judge."""
+    """general compares with the right answer. rag also asks that the answer says only what its context says, that is,
+    the prompt with all messages before it."""
 
     num_history: Annotated[int, Field(ge=1, le=50), Knob(title="Turns in the chat prompt", level="expert")] = 8
     """How many turns of a chat go into the prompt, the newest ones; the system message always does. None for a model

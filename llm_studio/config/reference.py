@@ -42,8 +42,6 @@ def entry(info: SettingInfo) -> str:
     facts = [info.kind + (f", {info.unit}" if info.unit else ""), f"default `{shown(info.default)}`"]
     if info.limits:
         facts.append(info.limits)
-    if info.coming_choices:
-        facts.append(f"coming: {', '.join(info.coming_choices)}")
     facts += [info.level, f"of the {'data set' if info.scope == 'dataset' else 'experiment'}"]
     if info.visible_when:
         facts.append(f"shown when {info.visible_when.words}")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from llm_studio.config import ExperimentConfig
-from llm_studio.data.types import Conversation
+from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import Cancelled
 from llm_studio.evaluation.nats import LOGIT_ELEMENTS, lay
 from llm_studio.evaluation.reading_once import ReadsOnce
@@ -23,12 +23,19 @@ from llm_studio.tokens.template import Template
 
 @dataclass(frozen=True)
 class Question:
-    """A row to score: its tokens, and the conversation up to the last answer."""
+    """A row to score: its tokens, and the conversation up to the last answer. before: the messages before the last one
+    that is asked."""
 
     sample: Sample
     prompt: tuple[int, ...]
     prompt_text: str
     target: str
+    before: tuple[Message, ...] = ()
+
+    @property
+    def earlier(self) -> str:
+        """What was said before the question, for whoever judges an answer."""
+        return "\n\n".join(f"{message.role}: {message.text}" for message in self.before)
 
 
 def make_questions(
@@ -53,7 +60,7 @@ def make_questions(
         if asked or conversation.plain:
             ids = template.prompt_ids(asked, tools=conversation.tools, plain=conversation.plain, row=conversation.row)
         shown = asked[-1].content if asked else ""
-        questions.append(Question(sample, tuple(ids or [template.pad_id]), shown, messages[-1].text))
+        questions.append(Question(sample, tuple(ids or [template.pad_id]), shown, messages[-1].text, tuple(asked[:-1])))
     return questions
 
 

@@ -9,6 +9,8 @@ class Prediction:
 
     output: the generated answer, None when this row was not among those that are generated. nll_nats: negative
     log-likelihood of the answers, summed over answer_tokens. loss_nats, loss_tokens: the same over all learned tokens.
+    judged: a judge model's grade of the output in [0, 1], None where it gave none; judge_reason: its reason, or why
+    there is no grade. Both None where nobody was asked.
     """
 
     row: int
@@ -19,6 +21,8 @@ class Prediction:
     answer_tokens: int
     loss_nats: float
     loss_tokens: int
+    judged: float | None = None
+    judge_reason: str | None = None
 
 
 @dataclass(frozen=True)

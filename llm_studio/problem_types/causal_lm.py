@@ -7,5 +7,5 @@ CAUSAL_LM = ProblemType(
     title="Causal language modelling",
     formats=("instruction", "messages"),
     losses=("TokenAveragedCrossEntropy",),
-    metrics=("perplexity", "bleu", "exact_match", "validation_loss"),
+    metrics=("perplexity", "bleu", "exact_match", "validation_loss", "gpt"),
 )

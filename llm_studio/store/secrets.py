@@ -18,6 +18,8 @@ OTHER_VARIABLES = {
     "azure_account": ("AZURE_STORAGE_ACCOUNT",),
     "azure_connection_string": ("AZURE_STORAGE_CONNECTION_STRING",),
     "azure_key": ("AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"),
+    "judge_address": ("OPENAI_BASE_URL",),  # no secret itself, but read in the same way
+    "judge_key": ("OPENAI_API_KEY",),
     "kaggle_key": ("KAGGLE_KEY",),
     "kaggle_username": ("KAGGLE_USERNAME",),
 }  # those of S3 are not here: its client reads AWS_ACCESS_KEY_ID and its fellows itself, as one set

@@ -25,7 +25,7 @@ class Measured:
     rows: to learn from. first_step_seconds: what the first step took longer than a usual one. likelihood_seconds: the
     perplexity of all rows to score. answer_seconds, untouched_answer_seconds: all answers of one evaluation of the
     tuned model, and of the untouched backbone, of `generated_rows` rows among `scored_rows`. base_scores: under which
-    name the scores of the latter are kept, their number of answers left out.
+    name the scores of the latter are kept, their number of answers left out. judge_seconds: for the grade of an answer.
     checkpoint_bytes, checkpoint_seconds: one of "best" and "last"; resume_*: the state to go on from.
     """
 
@@ -56,6 +56,7 @@ class Measured:
     resume_bytes: int
     resume_seconds: float
     free_disk_bytes: int
+    judge_seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -117,6 +118,7 @@ def forecast(
     scoring = evaluations * (measured.likelihood_seconds + measured.answer_seconds * rows / measured_rows)
     if before:
         scoring += measured.likelihood_seconds + measured.untouched_answer_seconds * rows / measured_rows
+    scoring += (evaluations + int(before)) * rows * measured.judge_seconds
     kept = {"last": 1, "best_and_last": 2}.get(training.save_checkpoint, 2 + evaluations)
     written = 1 + (evaluations if kept > 1 else 0) + max(0, kept - 2)
     memory = max(measured.peak_bytes, scoring_bytes(measured, rows))
@@ -145,7 +147,7 @@ def costs_of(measured: Measured, *, steps: int, evaluations: int) -> Costs:
         training_seconds=steps * measured.step_seconds,
         evaluations=evaluations,
         likelihood_seconds=measured.likelihood_seconds,
-        answer_seconds=measured.answer_seconds / max(1, measured.generated_rows),
+        answer_seconds=measured.answer_seconds / max(1, measured.generated_rows) + measured.judge_seconds,
     )
 
 

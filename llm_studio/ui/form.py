@@ -159,15 +159,9 @@ def control_of(info: SettingInfo, state: FormState, *, visible: bool) -> Any:
     if info.kind == "bool":
         return ui.toggle(**common | {"value": as_text(held) == "true"})
     if info.kind == "choice":
-        return ui.dropdown(**common, choices=[choice(info, one) for one in info.choices])
+        return ui.dropdown(**common, choices=[ui.choice(one, one) for one in info.choices])
     error = problem_words(info) if info.path in state.problems else None
     return ui.textbox(**common, error=error, spellcheck=False)
-
-
-def choice(info: SettingInfo, name: str) -> Any:
-    """One line of a dropdown; one without effect yet cannot be chosen."""
-    coming = name in info.coming_choices
-    return ui.choice(name, f"{name} – coming" if coming else name, disabled=coming)
 
 
 def explained(info: SettingInfo) -> str:

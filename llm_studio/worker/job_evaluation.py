@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from llm_studio.config import ExperimentConfig
+from llm_studio.evaluation.judge import METRIC as JUDGED
+from llm_studio.evaluation.judge import Judge
 from llm_studio.evaluation.scores import all_scores, mean_of_rows
 from llm_studio.evaluation.scoring import Question, score_rows
 from llm_studio.evaluation.types import Prediction, Score
@@ -21,6 +23,7 @@ from llm_studio.modeling.loading import path_of
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.tokens.template import Template
 from llm_studio.training.processes import ALONE, Processes
+from llm_studio.worker.job_judge import judged_together
 from llm_studio.worker.job_reporting import Reporter
 from llm_studio.worker.job_together import score_together
 
@@ -44,6 +47,7 @@ class Evaluations:
         questions: Sequence[Question],
         reporter: Reporter,
         processes: Processes = ALONE,
+        judge: Judge | None = None,
     ) -> None:
         self.processes = processes
         self._store = store
@@ -55,6 +59,7 @@ class Evaluations:
         self.questions = questions
         self.base_scores = ""
         self.seconds_before = 0.0
+        self._judge = judge
         self._noted: set[str] = set()
 
     def before(self, model: Any, dtype: str, fingerprint: str, *, of: str, key: str = "") -> None:
@@ -65,7 +70,7 @@ class Evaluations:
         commit = f"{getattr(model.config, '_commit_hash', '')} {key}".strip()
         self.base_scores = base_scores_key(
             self.config, self._template, self.questions, device=self._record.device, dtype=dtype,
-            fingerprint=fingerprint, commit=commit,
+            fingerprint=fingerprint, commit=commit, judge=self._judge.identity if self._judge else "",
         )  # fmt: skip
         answers = min(self.config.prediction.max_generated_rows or len(self.questions), len(self.questions))
         cached = self._store.home.base_scores / f"{self.base_scores}-{answers}"
@@ -85,11 +90,18 @@ class Evaluations:
         self._reporter.phase(f"Scoring {of}")
         values = self.score(model, 0, 0.0, "before", prefix=f"{of[:1].upper()}{of[1:]}: ")
         self.seconds_before = float(values["seconds"])
+        if self._judge and values["judged_rows"] < values["generated_rows"]:
+            return  # another experiment may get a grade for each
         cached.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self._folder / f"{0:08d}.parquet", rows_file)
         beside = scores_file.with_suffix(".part")
         beside.write_text(json.dumps(values), encoding="utf-8")
         beside.replace(scores_file)
+
+    @property
+    def judge_seconds(self) -> float:
+        """For the grade of one answer, by the trial; 0 where nobody judges."""
+        return self._judge.row_seconds if self._judge else 0.0
 
     def _once(self, words: str) -> None:
         if words not in self._noted:
@@ -120,15 +132,24 @@ class Evaluations:
             score, model, self.questions, self.config, self.processes, self._reporter.should_stop, note=self._once
         )
         give_back()
+        if self._judge:
+            judged = judged_together(
+                self._judge, predictions, self.questions, self.processes, self._reporter, prefix=prefix
+            )
+            predictions = judged.predictions
         if not self.processes.first:
             return {}
         scores = all_scores(predictions)
         values: Values = {"step": step, "epoch": epoch, "rows": len(predictions)}
-        values |= {name: score.value for name, score in scores.items()}
+        values |= {name: score.value for name, score in scores.items() if name != JUDGED or self._judge}
         values["generated_rows"] = sum(prediction.output is not None for prediction in predictions)
         values["bleu_signature"] = scores["bleu"].signature
         values["mean_row_perplexity"] = mean_of_rows(scores["perplexity"])
         values["mean_row_bleu"] = mean_of_rows(scores["bleu"])
+        if self._judge:
+            values["judged_rows"] = sum(prediction.judged is not None for prediction in predictions)
+            missing = "" if scores[JUDGED].value is not None else " Too few for a score of this evaluation."
+            self._reporter.note(f"{judged.words}{missing}")
         values["seconds"] = time.monotonic() - began
         write_predictions(self._folder / f"{step:08d}.parquet", predictions, scores)
         self._tell(values, moment)
@@ -148,7 +169,7 @@ class Evaluations:
         words = "before tuning" if moment == "before" else f"step {values['step']}"
         shown = (
             f"{name} {values[name]:.4g}"
-            for name in ("validation_loss", "perplexity", "bleu", "exact_match")
+            for name in ("validation_loss", "perplexity", "bleu", "exact_match", JUDGED)
             if values.get(name) is not None
         )
         self._reporter.note(f"Evaluation {words} on {values['rows']} rows: {', '.join(shown)}.")
@@ -163,9 +184,10 @@ def base_scores_key(
     dtype: str,
     fingerprint: str,
     commit: str,
+    judge: str,
 ) -> str:
-    """Changes with backbone, rows, template, lengths and everything that shapes an answer; how many rows get one is
-    added where scores are kept."""
+    """Changes with backbone, rows, template, lengths, everything that shapes an answer, and who grades it (empty:
+    nobody); how many rows get one is added where scores are kept."""
     path = Path(path_of(config.llm_backbone))
     files = sorted(path.glob("*")) if path.is_dir() else []
     parts = [
@@ -184,6 +206,7 @@ def base_scores_key(
         config.tokenizer.model_dump(),
         config.dataset.model_dump(),
         config.prediction.model_dump(exclude={"max_generated_rows"}),
+        *([judge] if judge else []),
     ]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
 
@@ -191,12 +214,17 @@ def base_scores_key(
 def numbers(values: Values) -> dict[str, Any]:
     """What of an evaluation belongs into the list."""
     wanted = ("step", "rows", "generated_rows", "validation_loss", "perplexity", "bleu", "exact_match")
-    return {name: values.get(name) for name in wanted}
+    judged = (JUDGED, "judged_rows")
+    return {name: values.get(name) for name in wanted} | {name: values[name] for name in judged if name in values}
 
 
 def write_predictions(path: Path, predictions: Sequence[Prediction], scores: dict[str, Score]) -> None:
-    """One row per prediction, with its own scores; written beside and renamed."""
+    """One row per prediction, with its own scores; written beside and renamed. Columns of the judge only where it was
+    asked."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    judged = [one.judged for one in predictions]
+    reasons = [one.judge_reason for one in predictions]
+    of_judge = {"judged": pa.array(judged, pa.float64()), "judge_reason": pa.array(reasons, pa.string())}
     exact = [None if value is None else bool(value) for value in scores["exact_match"].per_row]
     table = pa.table(
         {
@@ -208,6 +236,7 @@ def write_predictions(path: Path, predictions: Sequence[Prediction], scores: dic
             "answer_tokens": pa.array([one.answer_tokens for one in predictions], pa.int64()),
             "bleu": pa.array(list(scores["bleu"].per_row), pa.float64()),
             "exact_match": pa.array(exact, pa.bool_()),
+            **(of_judge if any(reason is not None for reason in reasons) else {}),
         }
     )
     beside = path.with_suffix(".part")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from llm_studio.actions.judging import judge_identity
 from llm_studio.actions.preflight import figures_of, forecast_of, key_of
 from llm_studio.config.facts import BackboneFacts
 from llm_studio.errors import UserError
@@ -38,7 +39,8 @@ def forecast_for(
     Raises:
         Cancelled: the user asked to stop.
     """
-    key = key_of(subject.config, fingerprint=fingerprint, device=subject.device, context_length=None)
+    judge = judge_identity(store, subject.config)
+    key = key_of(subject.config, fingerprint=fingerprint, device=subject.device, context_length=None, judge=judge)
     measured = figures_of(store, key)
     source = "the check of these settings"
     if measured is None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from llm_studio.evaluation.judge import METRIC as JUDGED
 from llm_studio.evaluation.scores import is_better
 from llm_studio.modeling.adapter_start import save_model
 from llm_studio.modeling.devices import memory_bytes
@@ -132,6 +133,8 @@ class TrainingListener:
         best: Mapping[str, Any] | None = None
         since = 0
         for one in sorted(one for one in self._scored if 0 < one <= step):
+            if config.prediction.metric == JUDGED and self._scored[one].get(JUDGED) is None:
+                continue  # the judge was away, which says nothing about the model
             better = is_better(self._scored[one], best, config.prediction.metric)
             best, since = (self._scored[one], 0) if better else (best, since + 1)
             if one <= self._origin.step:  # before more epochs were added

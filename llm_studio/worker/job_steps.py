@@ -30,6 +30,7 @@ from llm_studio.worker.job_answers import with_answers
 from llm_studio.worker.job_backbone import load_backbone
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_forecast import forecast_for, is_told
+from llm_studio.worker.job_judge import tried_judge
 from llm_studio.worker.job_listener import TrainingListener
 from llm_studio.worker.job_processes import (
     before_of_split,
@@ -80,6 +81,7 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     threads = devices.set_threads()
     reporter.note(f"Device {record.device}; {threads.value} threads: {threads.reason}; seed {config.environment.seed}.")
     with processes.one_first():
+        judge = tried_judge(store, config, reporter, processes)
         facts = bring(store, config, reporter)
         config, facts = merge_start(store, record, config, facts, reporter)
         config = within_context(config, facts, reporter)
@@ -91,8 +93,8 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
     processes = shared(config, facts.parameters, processes, reporter)
     with processes.one_first():
         questions = questions_of(store, prepared, reporter)
-    prepared = with_answers(store, prepared, questions, facts, start.begun, processes, reporter)
-    evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter, processes)
+    prepared = with_answers(store, prepared, questions, facts, start.begun, processes, reporter, judge)
+    evaluations = Evaluations(store, record, prepared.config, prepared.template, questions, reporter, processes, judge)
     scores, split = config.training.evaluate_before_training and not start.going_on, processes.kind == "fsdp"
     with loading_in_turns(config, facts.parameters, processes, reporter) as part:
         model, dtype, autocast = load_backbone(config, facts, start, prepared, processes, reporter)
@@ -150,7 +152,7 @@ def run_training(
     if evaluations.processes.size == 1 and not is_told(reporter.charts):
         subject = Subject(
             config, model, prepared.template, prepared.samples, evaluations.questions, record.device, autocast,
-            packing.value == PACKED, evaluations.base_scores,
+            packing.value == PACKED, evaluations.base_scores, evaluations.judge_seconds,
         )  # fmt: skip
         tell_forecast(store, subject, facts, folder, evaluations, prepared, reporter)
     trainer = Trainer(

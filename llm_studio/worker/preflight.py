@@ -36,7 +36,7 @@ Tell = Callable[[str], None]
 @dataclass(frozen=True)
 class Subject:
     """What an experiment has in hand when it is about to train. model: trainable. base_scores: the name under which
-    scores of the untouched backbone are kept."""
+    scores of the untouched backbone are kept. judge_seconds: for the grade of one answer; 0 where nobody judges."""
 
     config: ExperimentConfig
     model: Any
@@ -47,6 +47,7 @@ class Subject:
     autocast: torch.dtype | None
     packed: bool
     base_scores: str
+    judge_seconds: float = 0.0
 
 
 def measure(
@@ -66,8 +67,7 @@ def measure(
         Cancelled: `should_stop` said so. DivergedError: the loss is no number after a few steps. OutOfMemoryError: not
         even one row fits.
     """
-    device = subject.device
-    base = bytes_now(device)
+    device, base = subject.device, bytes_now(subject.device)
     try:
         trainer = trainer_of(subject, folder / "states", should_stop)
         steps = steps_of(subject, trainer)
@@ -103,6 +103,7 @@ def measure(
         generated_rows=scoring.generated_rows,
         scored_rows=len(subject.questions),
         base_scores=subject.base_scores,
+        judge_seconds=subject.judge_seconds,
         checkpoint_bytes=checkpoint.bytes_,
         checkpoint_seconds=checkpoint.seconds,
         resume_bytes=state.bytes_,

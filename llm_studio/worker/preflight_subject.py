@@ -15,6 +15,7 @@ from llm_studio.training.processes import Processes
 from llm_studio.worker.job_answers import estimated
 from llm_studio.worker.job_backbone import load_backbone
 from llm_studio.worker.job_evaluation import base_scores_key
+from llm_studio.worker.job_judge import tried_judge
 from llm_studio.worker.job_reporting import Teller
 from llm_studio.worker.job_rows import prepare, questions_of
 from llm_studio.worker.job_start import Start
@@ -35,6 +36,7 @@ def prepare_subject(
     config = config.with_changes({"environment.seed": max(0, config.environment.seed)})
     set_seed(config.environment.seed)
     devices.set_threads()
+    judge = tried_judge(store, config, teller)
     began = time.monotonic()
     facts = bring(store, config, teller)
     fetching = time.monotonic() - began
@@ -51,6 +53,7 @@ def prepare_subject(
     base_scores = base_scores_key(
         config, prepared.template, questions, device=device, dtype=dtype.value,
         fingerprint=prepared.dataset.fingerprint, commit=str(getattr(model.config, "_commit_hash", "")),
+        judge=judge.identity if judge else "",
     )  # fmt: skip
     quantised, new = dtype.value in QUANTISED, prepared.template.new_tokens
     trainable = make_trainable(model, config, quantised=quantised, new_tokens=new).model
@@ -65,6 +68,7 @@ def prepare_subject(
         autocast=autocast,
         packed=packing.value == PACKED,
         base_scores=base_scores,
+        judge_seconds=judge.row_seconds if judge else 0.0,
     )
     return subject, max(0.0, process_seconds() - making - fetching)
 

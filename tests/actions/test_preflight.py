@@ -44,6 +44,7 @@ def test_another_batch_size_length_device_or_data_set_is_another_check_and_more_
         assert key(make_config({path: value})) != key(plain)
     assert key(plain, device="cuda:0") != key(plain)
     assert key(plain, fingerprint="cd") != key(plain)
+    assert key(plain, judge="another") != key(plain)
     for path, value in (("training.epochs", 9), ("training.learning_rate", 0.1), ("experiment_name", "x")):
         assert key(make_config({path: value})) == key(plain)
 

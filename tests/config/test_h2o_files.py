@@ -46,10 +46,21 @@ def test_replaces_what_we_do_in_another_way_and_says_why() -> None:
     loaded = load("default")
     assert loaded.config.environment.trust_remote_code is False
     assert loaded.config.environment.gpus == "auto"
-    assert loaded.config.prediction.metric == "perplexity"
     said = "\n".join(loaded.replaced)
-    for words in ("trust_remote_code = True: code from", "DeepSpeed is not used", "find_unused_parameters", "judge"):
+    for words in ("trust_remote_code = True: code from", "DeepSpeed is not used", "find_unused_parameters"):
         assert words in said
+
+
+def test_takes_over_the_judge_and_not_its_fixed_questions() -> None:
+    loaded = load("default")
+    prediction = loaded.config.prediction
+    assert (prediction.metric, prediction.metric_gpt_model) == ("gpt", "gpt-3.5-turbo-0301")
+    assert "prediction.metric: 'GPT' is 'gpt' here" in loaded.renamed
+    text = "problem_type: text_causal_language_modeling\nprediction:\n  metric_gpt_template: {}\n"
+    assert from_yaml(text.format("rag")).config.prediction.metric_gpt_template == "rag"
+    benched = from_yaml(text.format("mt-bench"))
+    assert benched.config.prediction.metric_gpt_template == "general"
+    assert any("its 80 fixed questions are not asked" in line for line in benched.replaced)
 
 
 def test_renames_values() -> None:

@@ -20,7 +20,7 @@ def values_of(info: SettingInfo) -> st.SearchStrategy[Any]:
         case "bool":
             return st.booleans()
         case "choice":
-            return st.sampled_from([choice for choice in info.choices if choice not in info.coming_choices])
+            return st.sampled_from(info.choices)
         case "int":
             return st.integers(int(info.minimum or 0), int(info.maximum or 10))
         case "float":

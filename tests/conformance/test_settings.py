@@ -90,8 +90,6 @@ def test_its_condition_names_settings_of_its_section(info: SettingInfo) -> None:
 def test_its_default_is_one_of_its_choices(info: SettingInfo) -> None:
     if info.kind == "choice":
         assert info.default in info.choices
-        assert info.default not in info.coming_choices
-    assert set(info.coming_choices) <= set(info.choices)
 
 
 @pytest.mark.parametrize("info", OF_EXPERIMENTS, ids=name_of)
@@ -139,13 +137,6 @@ def test_what_is_coming_is_refused_and_not_taken_silently(info: SettingInfo) -> 
     make_config({info.path: info.default})
     with pytest.raises(SettingsError, match="not built yet"):
         make_config({info.path: other})
-
-
-@pytest.mark.parametrize("info", [info for info in OF_EXPERIMENTS if info.coming_choices], ids=name_of)
-def test_a_choice_that_is_coming_is_refused(info: SettingInfo) -> None:
-    for choice in info.coming_choices:
-        with pytest.raises(SettingsError, match="not built yet"):
-            make_config({info.path: choice})
 
 
 @pytest.mark.parametrize("info", SETTINGS, ids=name_of)

@@ -1,6 +1,7 @@
 """Metrics against sacrebleu and the plain formulas."""
 
 import math
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -9,6 +10,7 @@ import sacrebleu
 from llm_studio.catalog.metrics import METRICS, Metric
 from llm_studio.evaluation.metrics.bleu import bleu
 from llm_studio.evaluation.metrics.exact_match import exact_match
+from llm_studio.evaluation.metrics.judge import judge
 from llm_studio.evaluation.metrics.perplexity import perplexity
 from llm_studio.evaluation.metrics.validation_loss import validation_loss
 from llm_studio.evaluation.scores import all_scores, is_better, mean_of_rows
@@ -20,6 +22,10 @@ OUTPUTS = ("the cat sat on a mat", "a dog", "seven kites")
 
 def prediction(output: str | None, target: str, nats: float = 2.0, tokens: int = 4, row: int = 0) -> Prediction:
     return Prediction(row, "?", target, output, nats, tokens, nats, tokens)
+
+
+def graded(one: Prediction, value: float | None) -> Prediction:
+    return replace(one, judged=value)
 
 
 ROWS = [prediction(o, t, nats, n) for o, t, nats, n in zip(OUTPUTS, TARGETS, (1.0, 9.0, 3.5), (6, 2, 7), strict=True)]
@@ -54,6 +60,15 @@ def test_rows_that_were_not_generated_do_not_count_for_generated_metrics() -> No
     assert bleu([rows[-1]]).value is None
 
 
+def test_a_grade_that_is_missing_is_not_a_zero_and_few_grades_are_no_score() -> None:
+    answered = [prediction("yes", "yes")] * 4
+    rows = [graded(one, value) for one, value in zip(answered, (1.0, 0.5, 0.0, None), strict=True)]
+    assert judge([*rows, prediction(None, "yes")]).value == pytest.approx(0.5)
+    assert judge(rows).per_row == (1.0, 0.5, 0.0, None)
+    assert judge([*rows[2:], *rows[2:]]).value == 0.0  # half of them
+    assert judge([rows[0], rows[3], rows[3]]).value is None
+
+
 def test_no_row_and_not_a_number_give_no_value_instead_of_a_wrong_one() -> None:
     for score in all_scores([]).values():
         assert score.value is None
@@ -65,8 +80,8 @@ def test_no_row_and_not_a_number_give_no_value_instead_of_a_wrong_one() -> None:
 def test_prefers_a_right_answer_to_a_wrong_one(metric: Metric) -> None:
     module, name = metric.function.split(":")
     function = getattr(import_module(module), name)
-    right = function([prediction("a red kite over Oslo", "a red kite over Oslo", nats=0.1)]).value
-    wrong = function([prediction("something else now", "a red kite over Oslo", nats=20.0)]).value
+    right = function([graded(prediction("a red kite over Oslo", "a red kite over Oslo", nats=0.1), 0.9)]).value
+    wrong = function([graded(prediction("something else now", "a red kite over Oslo", nats=20.0), 0.1)]).value
     assert is_better({metric.name: right}, {metric.name: wrong}, metric.name)
     assert not is_better({metric.name: wrong}, {metric.name: right}, metric.name)
 

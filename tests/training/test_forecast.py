@@ -67,6 +67,16 @@ def test_fewer_answers_than_measured_cost_their_share_and_none_set_are_chosen_by
     assert forecast_of(MEASURED, free, steps=20_000, evaluations=4).generated_rows == 120
 
 
+def test_grades_of_a_judge_take_their_time_in_each_evaluation_and_count_for_the_number_of_answers() -> None:
+    judged = replace(MEASURED, judge_seconds=0.7)
+    for rows in (20, 100):
+        wanted = config_of(**{"prediction.max_generated_rows": rows})
+        more, less = (forecast_of(one, wanted, steps=240, evaluations=4) for one in (judged, MEASURED))
+        assert more.scoring_seconds - less.scoring_seconds == pytest.approx(5 * rows * 0.7)
+    free = config_of(**{"prediction.max_generated_rows": 0})
+    assert forecast_of(judged, free, steps=20_000, evaluations=4).generated_rows == 100
+
+
 def test_more_answers_than_were_tried_take_more_memory_up_to_those_that_are_drawn_at_once() -> None:
     tight = replace(MEASURED, scoring_peak_bytes=1_390_000_000)
     peaks = [

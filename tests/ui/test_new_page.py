@@ -150,14 +150,6 @@ def test_every_setting_of_an_experiment_has_one_field_with_label_and_tooltip(
                 assert field["disabled"] and "coming" in field["label"], info.path
 
 
-def test_choices_that_are_not_built_cannot_be_chosen(store: Store, orders: DatasetRecord) -> None:
-    tab = Tab(store, orders.id)
-    for info in all_settings():
-        if info.scope == "experiment" and info.coming_choices and f"cfg/{info.path}" in tab.parts:
-            disabled = {choice["name"] for choice in tab.field(info.path)["choices"] if choice.get("disabled")}
-            assert disabled == set(info.coming_choices), info.path
-
-
 def test_fields_that_were_only_shown_are_no_changes(store: Store, orders: DatasetRecord) -> None:
     tab = Tab(store, orders.id)
     tab.choose("level", "expert")

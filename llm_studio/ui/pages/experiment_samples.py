@@ -14,7 +14,7 @@ from llm_studio.ui.page import Card, Context, Event, Outcome, panel, stay
 from llm_studio.ui.tables import Column, Row, paged_table
 
 PAGE_SIZE = 15
-ORDERS: dict[str, Order] = {"row": "row", "bleu": "bleu", "exact": "exact_match", "nll": "nll"}
+ORDERS: dict[str, Order] = {"row": "row", "bleu": "bleu", "exact": "exact_match", "judged": "judged", "nll": "nll"}
 COLUMNS = (
     Column(name="row", label="Row", kind="link", width="48px"),
     Column(name="prompt", label="Prompt", width="210px", sortable=False),
@@ -25,6 +25,18 @@ COLUMNS = (
     Column(name="bleu", label="BLEU", kind="number", width="60px"),
     Column(name="nll", label="Nats/token", kind="number", width="90px"),
 )
+JUDGED_COLUMNS = (
+    Column(name="row", label="Row", kind="link", width="48px"),
+    Column(name="prompt", label="Prompt", width="140px", sortable=False),
+    Column(name="target", label="Expected", width="125px", sortable=False),
+    Column(name="before", label="Before tuning", width="125px", sortable=False),
+    Column(name="output", label="Now", width="125px", sortable=False),
+    Column(name="exact", label="Right", width="60px"),
+    Column(name="bleu", label="BLEU", kind="number", width="50px"),
+    Column(name="judged", label="Judge", kind="number", width="55px"),
+    Column(name="reason", label="Its reason", width="240px", sortable=False),
+)
+"""Where a judge was asked, its reason takes the place of the nats, which a row tells when it is opened."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,7 @@ def cards(record: ExperimentRecord, body: Body) -> Iterator[Card]:
             ui.inline(items=[build.chips("only", filters, current), evaluation], justify="between", align="center"),
             paged_table(
                 "samples",
-                COLUMNS,
+                JUDGED_COLUMNS if page.judged else COLUMNS,
                 [row(pair) for pair in page.pairs],
                 total=page.total,
                 page_size=PAGE_SIZE,
@@ -119,6 +131,8 @@ def row(pair: Pair) -> Row:
             "exact": "–" if now.exact_match is None else "right" if now.exact_match else "wrong",
             "bleu": "–" if now.bleu is None else words.score(now.bleu, 1),
             "nll": words.score(now.nats_per_token),
+            "judged": words.score(now.judged),
+            "reason": now.judge_reason or "",
         },
     )
 
@@ -151,6 +165,8 @@ def whole(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
     if pair.before is not None:
         parts.append(("Before tuning", pair.before.output))
     parts.append(("Now", now.output))
+    if now.judge_reason is not None:
+        parts.append(("What the judge says", now.judge_reason))
     shown = "".join(
         f'<section class="ls-field"><h3 class="ls-field-name">{text.markup(title)}</h3>{text.lines(content)}</section>'
         if content
@@ -160,6 +176,7 @@ def whole(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
     )
     scores = [
         ("Exactly right", "–" if now.exact_match is None else "yes" if now.exact_match else "no"),
+        *judge_scores(pair),
         ("BLEU of this row", "–" if now.bleu is None else words.score(now.bleu, 1)),
         ("BLEU before tuning", words.score(pair.before.bleu, 1) if pair.before else "–"),
         ("Nats per token of the expected answer", words.score(now.nats_per_token)),
@@ -170,6 +187,12 @@ def whole(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
         build.pairs("row_scores", scores),
         build.row(build.button("close", "Close")),
     )
+
+
+def judge_scores(pair: Pair) -> list[tuple[str, str]]:
+    """What the judge gave, as far as it was asked."""
+    asked = [("Judge", pair.now), *([("Judge before tuning", pair.before)] if pair.before else [])]
+    return [(title, words.score(one.judged)) for title, one in asked if one.judge_reason is not None]
 
 
 ACTIONS = {"samples": samples, "evaluation": lambda ctx, args, event: stay()}

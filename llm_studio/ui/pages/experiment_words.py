@@ -8,13 +8,20 @@ from llm_studio.store import ExperimentRecord
 from llm_studio.store.rounds import Round
 from llm_studio.ui import words
 
-METRICS = ("perplexity", "bleu", "exact_match")
-TITLES = {"validation_loss": "Loss", "perplexity": "Perplexity", "bleu": "BLEU", "exact_match": "Exact match"}
+METRICS = ("perplexity", "bleu", "exact_match", "gpt")
+TITLES = {
+    "validation_loss": "Loss",
+    "perplexity": "Perplexity",
+    "bleu": "BLEU",
+    "exact_match": "Exact match",
+    "gpt": "Judge",
+}
 HINTS = {
     "validation_loss": "nats per answer token, lower is better",
     "perplexity": "lower is better, 1 is perfect",
     "bleu": "0 to 100, higher is better",
     "exact_match": "share of answers exactly right",
+    "gpt": "mean grade of the answers, 0 to 1, higher is better",
 }
 LOWER_IS_BETTER = ("validation_loss", "perplexity")
 MOMENTS = {"before": "Before tuning", "last": "Last", "best": "Best"}
@@ -46,7 +53,7 @@ def change(record: ExperimentRecord) -> str:
     if not before or moment in ("", "before"):
         return ""
     parts = []
-    for metric in ("bleu", "exact_match", "perplexity"):
+    for metric in ("gpt", "bleu", "exact_match", "perplexity"):
         first, second = before.get(metric), now.get(metric)
         known = isinstance(first, int | float) and isinstance(second, int | float)
         if known and score(metric, first) != score(metric, second):
@@ -57,6 +64,9 @@ def change(record: ExperimentRecord) -> str:
     answers = now.get("generated_rows")
     if isinstance(rows, int) and isinstance(answers, int) and answers < rows:
         on += f", of which {words.count(answers)} were answered for BLEU and exact match"
+    judged = now.get("judged_rows")
+    if isinstance(judged, int) and isinstance(answers, int) and judged < answers:
+        on += f"; the judge graded {words.count(judged)} of the answers"
     sentence = ", ".join(parts)
     return f"{sentence[:1].upper()}{sentence[1:]}{on}." if parts else f"The scores are the same as before tuning{on}."
 

@@ -1,8 +1,8 @@
 """The list of experiments: status, progress and scores, live; stop, rename, continue, compare, delete."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_studio.errors import UserError
@@ -22,6 +22,7 @@ COLUMNS = (
     Column(name="perplexity", label="Perplexity", kind="markdown", width="96px"),
     Column(name="bleu", label="BLEU", kind="markdown", width="96px"),
     Column(name="exact_match", label="Exact match", kind="markdown", width="96px"),
+    Column(name="gpt", label="Judge", kind="markdown", width="88px"),
     Column(name="dataset", label="Data set", width="92px"),
     Column(name="when", label="Created", width="72px", searchable=False),
     Column(
@@ -41,6 +42,7 @@ COLUMNS = (
         ),
     ),
 )
+NARROWER = {"name": "130px", "now": "140px", "perplexity": "88px", "bleu": "88px"}
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,18 @@ def cards(data: Data) -> Iterator[Card]:
     items: list[Any] = [build.chips("filters", filters, current)]
     if data.records:
         rows = [row(one, data) for one in data.records]
-        items.append(table(TABLE, COLUMNS, rows, multiple=True, values=data.chosen, height=height(data)))
+        items.append(table(TABLE, columns(data.records), rows, multiple=True, values=data.chosen, height=height(data)))
         items.append(build.line("narrow_list", narrow(data)))
     else:
         items += build.empty(f"No experiment is {data.status}.", name="none_here")
     yield build.form("main", "list_card", items)
+
+
+def columns(records: Sequence[ExperimentRecord]) -> tuple[Column, ...]:
+    """That of the judge only where one was asked; then the others make room for it."""
+    if any("gpt" in scores for record in records for scores in record.scores.values()):
+        return tuple(replace(one, width=NARROWER.get(one.name, one.width)) for one in COLUMNS)
+    return tuple(one for one in COLUMNS if one.name != "gpt")
 
 
 def height(data: Data) -> str:

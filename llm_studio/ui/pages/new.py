@@ -4,6 +4,7 @@ from llm_studio.actions import experiments as actions
 from llm_studio.actions.datasets import is_active
 from llm_studio.actions.devices import choose_device, devices
 from llm_studio.actions.health import health_of
+from llm_studio.actions.judging import judge_findings
 from llm_studio.config import (
     ExperimentConfig,
     Finding,
@@ -39,6 +40,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
     chosen, looked = chosen_now(ctx, dataset)
     device, findings = device_of(chosen.config)
     starts = new_start.read(ctx, ctx.store.experiments.find(origin) if origin else None)
+    findings += tuple(judge_findings(ctx.store, chosen.config))
     findings += new_start.findings(ctx, chosen.config, starts.chosen)
     facts = looked.facts
     if dataset is not None:

@@ -17,8 +17,9 @@ from llm_studio.ui.pages.new_state import Chosen
 IN_THE_BAR = ("experiment_name",)
 FIRST = (
     "dataset_id", "llm_backbone", "problem_type", "training.epochs", "training.learning_rate", "training.batch_size",
-    "tokenizer.max_length", "prediction.max_length_inference", "prediction.metric", "training.lora",
-    "architecture.backbone_dtype", "environment.gpus",
+    "tokenizer.max_length", "prediction.max_length_inference", "prediction.metric",
+    "prediction.metric_gpt_model", "prediction.metric_gpt_template", "training.lora", "architecture.backbone_dtype",
+    "environment.gpus",
 )  # fmt: skip
 SECTIONS = {
     "dataset": ("Text of the conversations", "Template and learned text. Columns and split belong to the data set."),

@@ -12,9 +12,9 @@ from llm_studio.actions.disk import DiskUse, disk_use, free_space
 from llm_studio.errors import UserError
 from llm_studio.ui import build, words
 from llm_studio.ui.page import Card, Context, Event, Outcome, Page, dialog, stay, use_theme
+from llm_studio.ui.pages import settings_secrets as secrets
 from llm_studio.ui.tables import Column, Row, short_table
 
-TOKEN = "huggingface_token"
 FREED = {
     "cache": ("Token cache", "Token ids and scores of untouched backbones. They are made again when needed."),
     "uploads": ("Uploads", "Files of imports that were never finished. A running import keeps its file."),
@@ -24,13 +24,11 @@ FREED = {
 
 @dataclass(frozen=True)
 class Data:
-    """What the page shows; the token itself is never part of it."""
+    """What the page shows."""
 
     use: DiskUse
     theme: str
-    token_is_set: bool
-    token_place: str
-    secrets_file: str
+    secrets: secrets.Data
     folders: tuple[str, ...]
     typed_folder: str
     home: str
@@ -41,9 +39,7 @@ def load(ctx: Context, args: tuple[str, ...]) -> Data:
     return Data(
         use=disk_use(ctx.store),
         theme=ctx.preferences.get("theme", "light"),
-        token_is_set=bool(ctx.store.secrets.get(TOKEN)),
-        token_place=ctx.store.secrets.where(TOKEN),
-        secrets_file=str(ctx.home.secrets_file),
+        secrets=secrets.load(ctx),
         folders=tuple(ctx.preferences.get("allowed_folders", [])),
         typed_folder=str(ctx.draft.get("folder", "")),
         home=str(ctx.home.path),
@@ -67,7 +63,8 @@ def cards(data: Data) -> Sequence[Card]:
         build.form("main", "freeing", _freeing(use)),
         build.form("main", "disk_experiments", _experiments(use)),
         build.form("side", "appearance", _appearance(data.theme)),
-        build.form("side", "token_card", _token(data)),
+        build.form("side", "token_card", secrets.token_items(data.secrets)),
+        build.form("side", "judge_card", secrets.judge_items(data.secrets)),
         build.form("side", "folders", _folders(data)),
         build.form("side", "about", [build.heading("About"), build.pairs("about_pairs", [("Version", __version__)])]),
     )
@@ -124,32 +121,6 @@ def _appearance(theme: str) -> list[Any]:
     ]
 
 
-def _token(data: Data) -> list[Any]:
-    place = {
-        "keyring": "in the keyring of this system",
-        "file": f"in {data.secrets_file}, readable by you alone, because this system has no keyring",
-        "environment": "in the environment; change it there",
-    }[data.token_place]
-    state = (
-        f"A token is set; it is kept {place}." if data.token_is_set else f"No token is set. It would be kept {place}."
-    )
-    items = [
-        build.heading("Hugging Face token", hint="Needed for gated and private models only."),
-        build.paragraph(state, name="token_state"),
-    ]
-    if data.token_place == "environment":
-        return items
-    tooltip = "From huggingface.co/settings/tokens; read access is enough. It is never shown again."
-    press = [build.button("save_token", "Save token")]
-    if data.token_is_set:
-        press.append(build.button("remove_token", "Remove token"))
-    return [
-        *items,
-        ui.textbox(name="token", label="New token", value="", password=True, placeholder="hf_…", tooltip=tooltip),
-        build.row(*press),
-    ]
-
-
 def _folders(data: Data) -> list[Any]:
     hint = "Data may be imported from these folders of the server without an upload."
     items: list[Any] = [build.heading("Server folders", hint=hint)]
@@ -178,23 +149,6 @@ def delete_kind(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
 def choose_theme(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
     """Light or dark."""
     return use_theme("dark" if ctx.draft.pop("theme", "light") == "dark" else "light")
-
-
-def save_token(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
-    """Keep the token; the draft forgets it at once."""
-    token = str(ctx.draft.pop("token", "")).strip()
-    if not token:
-        raise UserError("The token is empty.", where="New token", fix="Paste the token, then save.")
-    if any(not "!" <= character <= "~" for character in token):
-        raise UserError("The token holds a space or a character no token has.", where="New token", fix="Paste it anew.")
-    place = ctx.store.secrets.set(TOKEN, token)
-    return stay("The token is saved in the system's keyring." if place == "keyring" else "The token is saved.")
-
-
-def remove_token(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
-    """Forget the token."""
-    ctx.store.secrets.delete(TOKEN)
-    return stay("The token is removed.")
 
 
 def add_folder(ctx: Context, args: tuple[str, ...], event: Event) -> Outcome:
@@ -245,8 +199,7 @@ PAGE = Page(
         "ask_free": ask_free,
         "delete_kind": delete_kind,
         "theme": choose_theme,
-        "save_token": save_token,
-        "remove_token": remove_token,
+        **secrets.ACTIONS,
         "add_folder": add_folder,
         "remove_folder": remove_folder,
     },
