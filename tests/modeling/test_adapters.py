@@ -51,6 +51,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "norms in full": {"lora_unfreeze_layers": ("norm",)},
     "a layer in full": {"lora_unfreeze_layers": ("layers.1.mlp",)},
     "head in full": {"lora_unfreeze_layers": ("head",)},
+    "PiSSA and embeddings in full": {"init_lora_weights": "pissa", "lora_unfreeze_layers": ("embed",)},
 }
 
 
@@ -172,6 +173,31 @@ def test_a_start_that_the_number_type_cannot_have_is_refused_before_the_start(
     found = check(config, train_rows=100, validation_rows=60, device="cpu")
     errors = [one.path for one in found if one.level == "error"]
     assert errors == (["training.init_lora_weights"] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"lora_r": 65}, "training.lora_r"),
+        ({"lora_r": 33, "lora_target_modules": "k_proj"}, "training.lora_r"),
+        ({"lora_target_modules": "q_proj,lm_head"}, "training.lora_target_modules"),
+        ({"lora_target_modules": "q_proj,embed_tokens"}, "training.lora_target_modules"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("start", ["pissa", "loftq"])
+def test_a_start_that_could_not_be_saved_is_refused(
+    backbone: Path, changes: dict[str, Any], where: str, start: str
+) -> None:
+    named = {f"training.{name}": value for name, value in (changes | {"init_lora_weights": start}).items()}
+    dtype = "int4" if start == "loftq" else "float32"
+    config = config_of(backbone, **named, **{"architecture.backbone_dtype": dtype})
+    if start == "loftq" and where != "training.lora_r":
+        model_of(config)
+        return
+    with pytest.raises(UserError) as caught:
+        model_of(config)
+    assert caught.value.where == where
+    assert model_of(config.with_changes({"training.init_lora_weights": "default"}))
 
 
 def test_layers_in_full_are_trained_beside_the_adapter_also_on_a_quantised_backbone(backbone: Path) -> None:
