@@ -13,6 +13,7 @@ from llm_studio.config.checks import check
 from llm_studio.errors import UserError
 from llm_studio.modeling.adapter_start import WEIGHTS_FILE, save_model, take_out_first
 from llm_studio.modeling.loading import load_model, quiet
+from llm_studio.modeling.merging import logits_from_disk, with_own_head
 from tests.support.tiny import config_of, model_of, run
 from tests.support.tuned import make_backbone
 
@@ -52,6 +53,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "a layer in full": {"lora_unfreeze_layers": ("layers.1.mlp",)},
     "head in full": {"lora_unfreeze_layers": ("head",)},
     "PiSSA and embeddings in full": {"init_lora_weights": "pissa", "lora_unfreeze_layers": ("embed",)},
+    "on the embeddings": {"lora_target_modules": "up_proj,embed_tokens"},
+    "on the head": {"lora_target_modules": "q_proj,lm_head"},
+    "DoRA on the embeddings": {"use_dora": True, "lora_target_modules": "up_proj,embed_tokens"},
 }
 
 
@@ -69,7 +73,10 @@ def test_what_is_saved_gives_the_tuned_model_again_and_so_does_merging(
     assert float((expected - untouched).abs().max()) > 1e-2
     again = reloaded(config, tmp_path / "saved")
     assert torch.allclose(logits(again), expected, atol=1e-4)
-    assert torch.allclose(logits(again.merge_and_unload(safe_merge=True)), expected, atol=1e-4)
+    merged = with_own_head(again).merge_and_unload(safe_merge=True)
+    assert torch.allclose(logits(merged), expected, atol=1e-4)
+    merged.save_pretrained(tmp_path / "merged")
+    assert torch.allclose(logits_from_disk(tmp_path / "merged", "float32", IDS.tolist())[0], expected, atol=1e-4)
     assert torch.equal(logits(model), expected)
 
 
