@@ -14,6 +14,8 @@ from llm_studio.errors import UserError
 from llm_studio.modeling.adapter_start import WEIGHTS_FILE, save_model, take_out_first
 from llm_studio.modeling.loading import load_model, quiet
 from llm_studio.modeling.merging import logits_from_disk, with_own_head
+from llm_studio.training.processes import Processes
+from llm_studio.worker.job_together import whole_weights
 from tests.support.tiny import config_of, model_of, run
 from tests.support.tuned import make_backbone
 
@@ -78,6 +80,9 @@ def test_what_is_saved_gives_the_tuned_model_again_and_so_does_merging(
     merged.save_pretrained(tmp_path / "merged")
     assert torch.allclose(logits_from_disk(tmp_path / "merged", "float32", IDS.tolist())[0], expected, atol=1e-4)
     assert torch.equal(logits(model), expected)
+    save_model(model, tmp_path / "split", whole_weights(model, Processes(kind="fsdp")))
+    one, other = (load_file(tmp_path / name / WEIGHTS_FILE) for name in ("saved", "split"))
+    assert one.keys() == other.keys() and all(torch.equal(weight, other[name]) for name, weight in one.items())
 
 
 def test_dora_learns_a_size_beside_the_direction_and_rslora_scales_by_the_root_of_the_rank(backbone: Path) -> None:
