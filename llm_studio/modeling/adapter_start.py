@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from peft.utils.other import transpose
 from safetensors.torch import save_file
 
@@ -26,8 +27,11 @@ def start_adapter(model: Any, kind: str, folder: Path | None) -> None:
     """Bring a new adapter to its start; kind: "default", "pissa" or "loftq". folder: of the backbone's files.
 
     Raises:
-        UserError: LoftQ without 4-bit layers, or without files to read the weights from.
+        UserError: LoftQ without 4-bit layers, or without files to read the weights from; a start by directions of
+            weights that has too few of them, or whose weights are those of the embeddings.
     """
+    if kind != "default":
+        _check_directions(model, kind)
     if kind == "pissa":
         first = {name: weight.detach().clone() for name, weight in model.named_parameters() if _is_lora(name)}
         setattr(model, FIRST, first)
@@ -45,6 +49,26 @@ def start_adapter(model: Any, kind: str, folder: Path | None) -> None:
             _start_from_lost(layer, files[key], key)
         if not layers:
             raise _no_loftq("the backbone has no layers in 4 bits")
+
+
+def _check_directions(model: Any, kind: str) -> None:
+    """Refuse what would be saved as an adapter that does not fit, or would change the embeddings with a head."""
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, LoraLayer)}
+    most = {name: min(layer.in_features, layer.out_features) for name, layer in layers.items()}
+    for name, layer in layers.items():
+        short = name.removeprefix("base_model.model.")
+        if layer.r["default"] > most[name]:
+            raise UserError(
+                f"A rank of {layer.r['default']} is more than {short} has directions to start from ({most[name]}).",
+                where="training.lora_r",
+                fix=f"Set it to {min(most.values())} or less, or take the default start of the adapter.",
+            )
+        if kind == "pissa" and layer.get_base_layer().weight is model.get_input_embeddings().weight:
+            raise UserError(
+                f"PiSSA cannot start on {short}, whose weights are the embeddings.",
+                where="training.lora_target_modules",
+                fix="Leave it out, or take the default start of the adapter.",
+            )
 
 
 def _start_from_lost(layer: Any, file: Path, key: str) -> None:
@@ -103,7 +127,7 @@ def _save_difference(model: Any, first: dict[str, torch.Tensor], folder: Path, w
     for name, weight in get_peft_model_state_dict(model, weights, save_embedding_layers=False).items():
         before = kept.get(name)
         if before is None:
-            made[name] = weight.contiguous()
+            made[name] = weight.contiguous().clone()  # embeddings and head may be the same
         else:
             wide = [weight, before.to(weight)] if "lora_A" in name else [weight, -before.to(weight)]
             made[name] = torch.cat(wide, 0 if "lora_A" in name else 1).contiguous()

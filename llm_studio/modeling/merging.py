@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft.tuners.lora import LoraLayer
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from llm_studio.modeling.devices import DTYPES
@@ -102,8 +103,21 @@ def merged_model(folder: Path, which: str, dtype: str, report: Callable[[str], N
     model = loaded.model
     if loaded.is_adapter:
         report("Merging the adapter into the backbone")
-        model = model.merge_and_unload(safe_merge=True)
+        model = with_own_head(model).merge_and_unload(safe_merge=True)
     return model.to(DTYPES[dtype])
+
+
+def with_own_head(model: Any) -> Any:
+    """The model with weights of its own in its output head, where that shares those of the embeddings and an adapter is
+    on one of them: merged into shared weights it would change both."""
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is None or head.weight is not embeddings.weight:
+        return model
+    if isinstance(head, LoraLayer) or isinstance(embeddings, LoraLayer):
+        layer = head.get_base_layer() if isinstance(head, LoraLayer) else head
+        layer.weight = torch.nn.Parameter(layer.weight.detach().clone())
+        model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False
+    return model
 
 
 def logits_of(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> Logits:

@@ -104,6 +104,7 @@ def whole_weights(model: Any, processes: Processes) -> dict[str, Any] | None:
         return None
     parted_again(model)
     adapter = hasattr(model, "peft_config")
-    wanted = {name: weight for name, weight in model.named_parameters() if weight.requires_grad or not adapter}
+    named = model.named_parameters(remove_duplicate=not adapter)  # PEFT asks for shared ones by each of their names
+    wanted = {name: weight for name, weight in named if weight.requires_grad or not adapter}
     found: dict[str, Any] = whole_on_cpu(wanted, keep=processes.first)
     return found

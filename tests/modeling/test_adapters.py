@@ -13,6 +13,9 @@ from llm_studio.config.checks import check
 from llm_studio.errors import UserError
 from llm_studio.modeling.adapter_start import WEIGHTS_FILE, save_model, take_out_first
 from llm_studio.modeling.loading import load_model, quiet
+from llm_studio.modeling.merging import logits_from_disk, with_own_head
+from llm_studio.training.processes import Processes
+from llm_studio.worker.job_together import whole_weights
 from tests.support.tiny import config_of, model_of, run
 from tests.support.tuned import make_backbone
 
@@ -51,6 +54,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "norms in full": {"lora_unfreeze_layers": ("norm",)},
     "a layer in full": {"lora_unfreeze_layers": ("layers.1.mlp",)},
     "head in full": {"lora_unfreeze_layers": ("head",)},
+    "PiSSA and embeddings in full": {"init_lora_weights": "pissa", "lora_unfreeze_layers": ("embed",)},
+    "on the embeddings": {"lora_target_modules": "up_proj,embed_tokens"},
+    "on the head": {"lora_target_modules": "q_proj,lm_head"},
+    "DoRA on the embeddings": {"use_dora": True, "lora_target_modules": "up_proj,embed_tokens"},
 }
 
 
@@ -68,8 +75,14 @@ def test_what_is_saved_gives_the_tuned_model_again_and_so_does_merging(
     assert float((expected - untouched).abs().max()) > 1e-2
     again = reloaded(config, tmp_path / "saved")
     assert torch.allclose(logits(again), expected, atol=1e-4)
-    assert torch.allclose(logits(again.merge_and_unload(safe_merge=True)), expected, atol=1e-4)
+    merged = with_own_head(again).merge_and_unload(safe_merge=True)
+    assert torch.allclose(logits(merged), expected, atol=1e-4)
+    merged.save_pretrained(tmp_path / "merged")
+    assert torch.allclose(logits_from_disk(tmp_path / "merged", "float32", IDS.tolist())[0], expected, atol=1e-4)
     assert torch.equal(logits(model), expected)
+    save_model(model, tmp_path / "split", whole_weights(model, Processes(kind="fsdp")))
+    one, other = (load_file(tmp_path / name / WEIGHTS_FILE) for name in ("saved", "split"))
+    assert one.keys() == other.keys() and all(torch.equal(weight, other[name]) for name, weight in one.items())
 
 
 def test_dora_learns_a_size_beside_the_direction_and_rslora_scales_by_the_root_of_the_rank(backbone: Path) -> None:
@@ -172,6 +185,31 @@ def test_a_start_that_the_number_type_cannot_have_is_refused_before_the_start(
     found = check(config, train_rows=100, validation_rows=60, device="cpu")
     errors = [one.path for one in found if one.level == "error"]
     assert errors == (["training.init_lora_weights"] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"lora_r": 65}, "training.lora_r"),
+        ({"lora_r": 33, "lora_target_modules": "k_proj"}, "training.lora_r"),
+        ({"lora_target_modules": "q_proj,lm_head"}, "training.lora_target_modules"),
+        ({"lora_target_modules": "q_proj,embed_tokens"}, "training.lora_target_modules"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("start", ["pissa", "loftq"])
+def test_a_start_that_could_not_be_saved_is_refused(
+    backbone: Path, changes: dict[str, Any], where: str, start: str
+) -> None:
+    named = {f"training.{name}": value for name, value in (changes | {"init_lora_weights": start}).items()}
+    dtype = "int4" if start == "loftq" else "float32"
+    config = config_of(backbone, **named, **{"architecture.backbone_dtype": dtype})
+    if start == "loftq" and where != "training.lora_r":
+        model_of(config)
+        return
+    with pytest.raises(UserError) as caught:
+        model_of(config)
+    assert caught.value.where == where
+    assert model_of(config.with_changes({"training.init_lora_weights": "default"}))
 
 
 def test_layers_in_full_are_trained_beside_the_adapter_also_on_a_quantised_backbone(backbone: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from llm_studio.data import open_dataset
 from llm_studio.modeling.loading import checkpoint_of
 from llm_studio.modeling.origin import Origin, read_origin
 from llm_studio.store import ExperimentRecord, Store
+from llm_studio.tokens.stored import StoredSamples
 from llm_studio.training.plan import make_plan
 from llm_studio.worker.job import run
 from llm_studio.worker.job_evaluation import Evaluations
 from llm_studio.worker.job_listener import TrainingListener
 from llm_studio.worker.job_reporting import Reporter
+from llm_studio.worker.job_rows import augmentation_of, prepare
 from tests.worker.test_job_start import ROWS, SETTINGS, backbone, begin, charts, ended, notes, store
 
 __all__ = ["backbone", "store"]
@@ -163,3 +166,28 @@ def test_zero_epochs_score_the_backbone_and_keep_it_as_it_is(store: Store, backb
     before, last = (record.scores[name]["perplexity"] for name in ("before", "last"))
     assert math.isclose(before, last, rel_tol=1e-6)
     assert step_of(folder_of(store, record) / "checkpoints" / "last") == 0
+
+
+def test_an_experiment_learns_the_rows_that_chance_has_changed(store: Store, backbone: Path) -> None:
+    losses = {}
+    for share in (0.0, 0.9):
+        changes = {"training.epochs": 1, "augmentation.token_mask_probability": share}
+        losses[share] = charts(store, begin(store, backbone, f"hides {share}", **STILL, **changes), "step")[0]["loss"]
+    assert losses[0.0] != pytest.approx(losses[0.9], abs=1e-3)
+
+
+@pytest.mark.parametrize("also", [True, False])
+def test_turns_are_changed_in_the_conversation_of_the_row_also_where_rows_are_left_out(
+    store: Store, backbone: Path, also: bool
+) -> None:
+    named = {"dataset_id": store.datasets.list()[0].id, "llm_backbone": str(backbone)}
+    chance = {"augmentation.skip_parent_probability": 0.5, "training.train_validation_data": also}
+    record = start_experiment(store, make_config(SETTINGS | named | chance | {"experiment_name": f"also {also}"}))
+    reporter = Reporter(store, record.id, threading.Event())
+    prepared = prepare(store, record.dataset_id, make_config(SETTINGS | named | chance), reporter)
+    kept = replace(prepared, samples=StoredSamples(prepared.samples.path, list(prepared.samples.places)[1::2]))
+    for one in (prepared, kept):
+        made = augmentation_of(one)
+        assert made is not None
+        assert [conversation.row for conversation in made.conversations] == [sample.row for sample in one.samples]
+    reporter.close()
