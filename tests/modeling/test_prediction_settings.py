@@ -119,8 +119,10 @@ def test_a_token_that_ends_answers_ends_them_but_not_before_the_shortest(
     expected = greedy(model, PROMPT, stops=(end,), shortest=shortest)
     assert len(expected) == whole.index(end) if not more else len(expected) >= shortest
     config = settings(backbone, min_length_inference=shortest)
-    made = decode(model, [PROMPT], config.prediction, Ending((end,), None, 0), draws=[0], limits=[12])
+    with widths(model) as seen:
+        made = decode(model, [PROMPT], config.prediction, Ending((end,), None, 0), draws=[0], limits=[12])
     assert made == [expected]
+    assert len(seen) == min(12, len(expected) + 1), "nothing is drawn behind it"
 
 
 @pytest.mark.parametrize(
