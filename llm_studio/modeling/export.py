@@ -8,10 +8,12 @@ from typing import Any
 
 from transformers import GenerationConfig
 
+from llm_studio.config import ExperimentConfig
 from llm_studio.config.memory import BYTES
 from llm_studio.data.dataset import open_dataset
 from llm_studio.errors import UserError
 from llm_studio.modeling import merging
+from llm_studio.modeling.backbones import is_path
 from llm_studio.modeling.download import use_token
 from llm_studio.modeling.facts import read_json
 from llm_studio.modeling.loading import (
@@ -102,13 +104,13 @@ def _write_adapter(home: Home, record: ExperimentRecord, work: Path) -> None:
     for name in ADAPTER_FILES:
         shutil.copyfile(checkpoint / name, work / name)
     settings = read_json(work / ADAPTER_FILES[0])
-    public = _public_name(record.backbone)
-    write_json(work / ADAPTER_FILES[0], settings | {"base_model_name_or_path": public})
+    public, revision = _public_name(record.backbone), _revision(config, record)
+    write_json(work / ADAPTER_FILES[0], settings | {"base_model_name_or_path": public, "revision": revision})
     tokenizer = load_tokenizer(config, checkpoint)
     make_template(tokenizer, config)
     tokenizer.save_pretrained(work)
     make_tokenizer_readable(work, str(tokenizer.chat_template))
-    notes = _adapter_notes(record, public, grows=bool(settings.get("trainable_token_indices")))
+    notes = _adapter_notes(record, public, revision, grows=bool(settings.get("trainable_token_indices")))
     (work / "README.md").write_text(notes, encoding="utf-8")
 
 
@@ -195,8 +197,14 @@ def _public_name(backbone: str) -> str:
     return Path(backbone).name if Path(backbone).expanduser().is_absolute() else backbone
 
 
-def _adapter_notes(record: ExperimentRecord, backbone: str, *, grows: bool) -> str:
-    """grows: the tokenizer has tokens that the backbone lacks."""
+def _revision(config: ExperimentConfig, record: ExperimentRecord) -> str | None:
+    """Branch or commit of the Hub that the adapter was learned on; None for the main one, and for a folder."""
+    revision = config.environment.huggingface_branch
+    return None if revision in ("", "main") or is_path(record.backbone) or record.backbone == "starter" else revision
+
+
+def _adapter_notes(record: ExperimentRecord, backbone: str, revision: str | None, *, grows: bool) -> str:
+    """revision: of the backbone, where it is not the main one. grows: the tokenizer has tokens that it lacks."""
     if backbone == "starter":
         where = "from llm_studio.starter import BACKBONE\n\nbackbone = str(BACKBONE)  # comes with LLM Studio"
     elif "/" in backbone and not Path(record.backbone).is_absolute():
@@ -216,7 +224,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 {where}
 
 tokenizer = AutoTokenizer.from_pretrained(".")
-model = AutoModelForCausalLM.from_pretrained(backbone)
+model = AutoModelForCausalLM.from_pretrained(backbone{f', revision="{revision}"' if revision else ""})
 {room}model = PeftModel.from_pretrained(model, ".")
 messages = [{{"role": "user", "content": "..."}}]
 ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)

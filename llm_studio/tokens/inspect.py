@@ -119,7 +119,8 @@ def kept_places(
     if size == 0 or gone == 0:
         return range(size)
     if sample.outcome == "cut":
-        left = template.truncation_side == "left" or template.keep_rows
+        begins = conversation.plain and template.truncation == "oldest_turns"  # of a document the beginning is kept
+        left = not begins and (template.truncation_side == "left" or template.keep_rows)
         kept = range(gone, len(ids)) if left else range(size)
         return kept if tuple(ids[place] for place in kept) == sample.input_ids else None
     most = common_length(ids, sample.input_ids)

@@ -23,7 +23,7 @@ def warnings_for(
     if not complete:
         yield "The template writes the shortened conversation otherwise; only what is kept of it is shown."
     if sample.outcome != "dropped":
-        yield from _learning(template, sample, learns_an_end)
+        yield from _learning(template, conversation, sample, learns_an_end)
     yield from _texts(template, conversation)
     if DATE in str(template.tokenizer.chat_template):
         yield "The template writes today's date into the text, so the tokens differ from day to day."
@@ -40,11 +40,13 @@ def _length(template: Template, sample: Sample, total: int) -> Iterator[str]:
         yield words[sample.outcome]
 
 
-def _learning(template: Template, sample: Sample, learns_an_end: bool) -> Iterator[str]:
+def _learning(template: Template, conversation: Conversation, sample: Sample, learns_an_end: bool) -> Iterator[str]:
     if not sample.learned_tokens:
         yield "Nothing in this row is learned: it has no answer, or the answer was cut away. It is left out."
     elif not learns_an_end:
-        if template.end_of_turn:
+        if conversation.plain and sample.truncated:
+            why = "the end of the document was cut off; raise tokenizer.max_length"
+        elif template.end_of_turn:
             why = "the end of its answer was cut off; set tokenizer.truncation to oldest_turns"
         elif template.source == "markers":
             why = "the markers put none behind answers; turn dataset.add_eos_token_to_answer on"

@@ -31,7 +31,7 @@ class TokenLengths:
     conversation. learned: answers with their end of turn. prompt: everything else. answer_start, answer_end: places of
     the first learned token and behind the last one, so that answer_end is the shortest limit at which an answer that is
     cut at its end stays whole; both 0 without an answer. last: with the oldest turns gone, so the shortest limit at
-    which "oldest_turns" keeps the row. turns: number of answers.
+    which "oldest_turns" keeps the row. turns: number of answers. document: 1 for one, of which it keeps the beginning.
     """
 
     row: Numbers
@@ -43,6 +43,7 @@ class TokenLengths:
     answer_end: Numbers
     last: Numbers
     turns: Numbers
+    document: Numbers
 
     def __len__(self) -> int:
         return len(self.row)
@@ -125,7 +126,7 @@ def measure(template: Template, conversations: Sequence[Conversation], *, held_o
         start, end = (ranges[0][0], ranges[-1][1]) if ranges else (0, 0)
         turns = sum(message.role == "assistant" for message in conversation.messages)
         row = (conversation.row, int(held_out), total, total - learned, learned, start, end, total, turns)
-        found.append(row)
+        found.append((*row, int(conversation.plain)))
     table = np.array(found, np.int64).reshape(len(found), len(fields(TokenLengths)))
     choices = [shorter(conversation.messages) for conversation in conversations]
     several = [index for index, choice in enumerate(choices) if choice]
@@ -157,10 +158,11 @@ def truncation_curve(
             answers = long & (lengths.learned > 0) & lost
             unlearned = (lengths.learned == 0) | (long & none)
         else:
-            dropped = long if truncation == "drop" else lengths.last > limit
+            document = lengths.document == 1
+            dropped = long if truncation == "drop" else (lengths.last > limit) & ~document
             answers = long & (lengths.learned > 0)
             if truncation == "oldest_turns":
-                answers &= dropped | (lengths.turns > 1)
+                answers &= dropped | document | (lengths.turns > 1)
             unlearned = (lengths.learned == 0) | dropped
         points.append(
             CurvePoint(

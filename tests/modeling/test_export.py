@@ -12,9 +12,11 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from llm_studio.actions.exports import start_export
+from llm_studio.config import to_yaml
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling import merging
 from llm_studio.modeling.export import run
+from llm_studio.modeling.loading import experiment_config
 from llm_studio.modeling.portable import safe_name
 from llm_studio.store import ExperimentRecord, Home, Store
 from tests.support.tuned import make_backbone, make_experiment
@@ -117,6 +119,42 @@ def test_the_files_are_readable_by_transformers_4_too(store: Store, tmp_path: Pa
     assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] and config["torch_dtype"] == "float32"
     generation = json.loads((folder / "generation_config.json").read_text())
     assert generation["eos_token_id"] and generation["max_new_tokens"] > 0
+
+
+@pytest.mark.parametrize(("branch", "named"), [("v2", "v2"), ("main", None)])
+def test_an_adapter_names_the_revision_of_the_backbone_that_it_was_learned_on(
+    store: Store, tmp_path: Path, branch: str, named: str | None
+) -> None:
+    local = make_experiment(
+        store, make_backbone(tmp_path / "backbone"), changes={"environment.huggingface_branch": "v2"}
+    )
+    folder = unpacked(export(store, local, "adapter"), tmp_path / "local")
+    assert json.loads((folder / "adapter_config.json").read_text())["revision"] is None
+    config = experiment_config(store.home.experiment(local.id))
+    config = config.with_changes({"llm_backbone": "owner/tiny", "environment.huggingface_branch": branch})
+    record = store.experiments.create(
+        to_yaml(config), name="hub", dataset_id=local.dataset_id, backbone="owner/tiny", problem_type="causal_lm",
+        device="cpu",
+    )  # fmt: skip
+    store.experiments.claim(record.id)
+    store.experiments.finish(record.id, "finished")
+    checkpoints = store.home.experiment(local.id) / "checkpoints"
+    checkpoints.rename(store.home.experiment(record.id) / "checkpoints")
+    folder = unpacked(export(store, record, "adapter"), tmp_path / "hub")
+    assert json.loads((folder / "adapter_config.json").read_text())["revision"] == named
+    loading = '(backbone, revision="v2")' if named else "(backbone)"
+    assert f"AutoModelForCausalLM.from_pretrained{loading}\n" in (folder / "README.md").read_text()
+
+
+def test_a_merged_model_answers_by_default_as_the_settings_say(store: Store, tmp_path: Path) -> None:
+    drawn = {"temperature": 0.4, "top_k": 7, "top_p": 0.8, "repetition_penalty": 1.2}
+    expected = drawn | {"do_sample": True, "max_new_tokens": 9}
+    changes = drawn | {"do_sample": True, "max_length_inference": 9}
+    named = {f"prediction.{name}": value for name, value in changes.items()}
+    record = make_experiment(store, make_backbone(tmp_path / "backbone"), changes=named)
+    folder = unpacked(export(store, record, "merged"), tmp_path / "merged")
+    generation = json.loads((folder / "generation_config.json").read_text())
+    assert {name: generation[name] for name in expected} == expected
 
 
 def test_markers_of_the_settings_travel_as_the_chat_template(store: Store, tmp_path: Path) -> None:

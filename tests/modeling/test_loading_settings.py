@@ -73,6 +73,32 @@ def test_flash_attention_without_its_package_says_what_to_set(backbone: Path) ->
     assert "training.attention_implementation" in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("wanted", "lora", "held"),
+    [
+        ("auto", True, torch.float32),
+        ("float32", True, torch.float32),
+        ("bfloat16", True, torch.bfloat16),
+        ("float16", True, torch.bfloat16),
+        ("int8", True, torch.int8),
+        ("int4", True, torch.uint8),
+        ("auto", False, torch.float32),
+        ("float16", False, torch.float32),
+        ("bfloat16", False, torch.bfloat16),
+    ],
+)
+def test_the_weights_of_the_layers_are_held_in_the_number_type_that_is_set(
+    backbone: Path, wanted: str, lora: bool, held: torch.dtype
+) -> None:
+    config = config_of(backbone, **{"architecture.backbone_dtype": wanted, "training.lora": lora})
+    model, chosen = load_model(config, device="cpu", trains=True)
+    layer = model.model.layers[0].mlp.down_proj.weight
+    assert layer.dtype == held
+    halves = {torch.float32: 2, torch.bfloat16: 1, torch.int8: 0.5, torch.uint8: 0.25}
+    assert layer.numel() * layer.element_size() == 64 * 128 * 2 * halves[held]
+    assert chosen.value == {torch.int8: "int8", torch.uint8: "int4"}.get(held, str(held).removeprefix("torch."))
+
+
 def test_backbone_dropout_is_set_for_training_alone_and_changes_the_losses(backbone: Path, tmp_path: Path) -> None:
     config = config_of(backbone, **{"architecture.intermediate_dropout": 0.4, "training.lora_dropout": 0.0})
     assert dropouts_of(load_model(config, device="cpu")[0].config) == ["attention_dropout"]

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.modeling.decoding import Ending, decode
-from llm_studio.modeling.generation import generate
+from llm_studio.modeling.generation import MOST_ROWS, generate
 from llm_studio.modeling.loading import LoadedModel, load_model, quiet
 from llm_studio.serving.engine import ChatEngine
 from llm_studio.tokens.template import Template
@@ -119,8 +120,10 @@ def test_a_token_that_ends_answers_ends_them_but_not_before_the_shortest(
     expected = greedy(model, PROMPT, stops=(end,), shortest=shortest)
     assert len(expected) == whole.index(end) if not more else len(expected) >= shortest
     config = settings(backbone, min_length_inference=shortest)
-    made = decode(model, [PROMPT], config.prediction, Ending((end,), None, 0), draws=[0], limits=[12])
+    with widths(model) as seen:
+        made = decode(model, [PROMPT], config.prediction, Ending((end,), None, 0), draws=[0], limits=[12])
     assert made == [expected]
+    assert len(seen) == min(12, len(expected) + 1), "nothing is drawn behind it"
 
 
 @pytest.mark.parametrize(
@@ -208,6 +211,20 @@ def test_so_many_rows_are_answered_at_once_as_are_set(
     assert [width for width, _ in seen] == {1: [1] * 5, 2: [2, 2, 1], 5: [5]}[rows]
 
 
+def test_more_rows_than_the_studio_would_take_by_itself_are_answered_at_once_where_set(
+    backbone: Path, model: Any, template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Memory:
+        available = 0
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory)
+    rows = MOST_ROWS["cpu"] + 3
+    with widths(model) as seen:
+        config = settings(backbone, batch_size_inference=rows, max_length_inference=1)
+        generate(model, template, [[5]] * rows, config)
+    assert seen == [(rows, 1)]
+
+
 def test_a_prompt_that_leaves_no_room_for_the_longest_answer_loses_its_beginning(
     backbone: Path, model: Any, template: Template
 ) -> None:
@@ -215,6 +232,19 @@ def test_a_prompt_that_leaves_no_room_for_the_longest_answer_loses_its_beginning
     long = [5 + place % 40 for place in range(limit)]
     config = settings(backbone, max_length_inference=20)
     assert generate(model, template, [long], config) == generate(model, template, [long[20:]], config)
+
+
+@pytest.mark.parametrize("changes", [{}, {"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}], ids=str)
+def test_a_chat_draws_from_what_is_allowed(backbone: Path, model: Any, changes: dict[str, Any]) -> None:
+    config = settings(backbone, max_length_inference=30)
+    template = rows_of(config)[0]
+    said = [{"role": "user", "content": "Say 3"}]
+    drawn = settings(backbone, max_length_inference=30, do_sample=True, **{"temperature": 5.0} | changes)
+    answers = []
+    for one in (config, drawn):
+        engine = ChatEngine(LoadedModel(model, template.tokenizer, template, False, one, "cpu"), name="tuned")
+        answers.append("".join(engine.stream(said, replace(engine.default_sampling, seed=1))))
+    assert (answers[0] == answers[1]) == bool(changes)
 
 
 @pytest.mark.parametrize(

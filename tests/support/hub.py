@@ -26,6 +26,7 @@ class Repository:
     """A model or data set on the hub; `gated` asks for TOKEN, `parameters` is what the Hub says of its safetensors.
 
     A data set stands in `repositories` under "datasets/owner/name"; `converted` are the files of its Parquet copy.
+    `branches` have files and a sha of their own.
     """
 
     files: dict[str, bytes]
@@ -34,6 +35,7 @@ class Repository:
     parameters: int | None = None
     converted: dict[str, bytes] = field(default_factory=dict)
     sha: str = SHA
+    branches: dict[str, "Repository"] = field(default_factory=dict)
 
 
 @dataclass
@@ -44,10 +46,13 @@ class Hub:
     address: str = ""
     asked: list[str] = field(default_factory=list)
 
-    def add_folder(self, name: str, folder: Path, *, gated: bool = False) -> None:
-        """Offer the files of a folder as a model."""
+    def add_folder(self, name: str, folder: Path, *, gated: bool = False, branch: str = "") -> None:
+        """Offer the files of a folder as a model, or as a branch of one that is there."""
         files = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-        self.repositories[name] = Repository(files, gated=gated)
+        if branch:
+            self.repositories[name].branches[branch] = Repository(files, sha="b" * 40)
+        else:
+            self.repositories[name] = Repository(files, gated=gated)
 
 
 @contextmanager
@@ -113,6 +118,8 @@ def _handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
             assert repository is not None
             if match[2] == CONVERTED_SHA and repository.converted:
                 repository = replace(repository, files=repository.converted, sha=CONVERTED_SHA)
+            elif found := [one for name, one in repository.branches.items() if match[2] in (name, one.sha)]:
+                repository = found[0]
             elif match[2] not in (None, "main", SHA):
                 return _error(404, "RevisionNotFound", f"Invalid rev id: {match[2]}")
             if info:
@@ -120,7 +127,7 @@ def _handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if tree:
                 return _json(_tree(repository)) if not tree[3] else _error(404, "EntryNotFound", "Entry not found")
             if match[3] not in repository.files:
-                return _error(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": SHA})
+                return _error(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": repository.sha})
             return 200, _file_headers(match[3], repository), repository.files[match[3]]
 
         def _refusal(

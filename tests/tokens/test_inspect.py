@@ -99,6 +99,16 @@ def test_cut_tokens_are_flagged_on_the_side_that_is_cut(side: str) -> None:
     assert warned == (side == "right") == (text_of(view, "learned") == "")
 
 
+def test_a_document_that_is_too_long_shows_its_end_as_cut_and_says_what_to_raise() -> None:
+    row = Conversation(0, (Message("assistant", "one two three " * 30, True),), plain=True)
+    view = inspect_conversation(made(), row)
+    cut = [piece.truncated for piece in view.tokens]
+    assert cut == [False] * 32 + [True] * (view.total_tokens - 32)
+    assert view.complete
+    assert any("raise tokenizer.max_length" in words for words in view.warnings)
+    assert not any("set tokenizer.truncation to oldest_turns" in words for words in view.warnings)
+
+
 def test_a_dropped_row_is_all_cut_and_says_what_to_change() -> None:
     view = inspect_conversation(made(), Conversation(0, turn(1, LONG)))
     assert view.outcome == "dropped" and all(piece.truncated for piece in view.tokens)

@@ -13,11 +13,11 @@ from llm_studio.actions.datasets import import_dataset
 from llm_studio.config import make_config
 from llm_studio.data import open_dataset
 from llm_studio.data.dataset import Dataset
-from llm_studio.data.types import Conversation
+from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import Cancelled
 from llm_studio.starter import BACKBONE
 from llm_studio.store import Home, Store
-from llm_studio.tokens.lengths import TokenLengths, lengths_path, load_lengths, token_lengths, truncation_curve
+from llm_studio.tokens.lengths import TokenLengths, lengths_path, load_lengths, measure, token_lengths, truncation_curve
 from llm_studio.tokens.making import make_template
 from llm_studio.tokens.sample import IGNORE_INDEX
 from llm_studio.tokens.template import Template
@@ -88,6 +88,20 @@ def test_the_curve_tells_what_the_limit_does(
     assert point.unlearned == tuple(sample.row for sample in samples if not sample.learned_tokens)
     fewer = [sample.learned_tokens < int(all_) for sample, all_ in zip(samples, lengths.learned, strict=True)]
     assert point.answers_cut == sum(fewer)
+
+
+@pytest.mark.parametrize(("truncation", "side"), WAYS, ids=str)
+def test_the_curve_knows_that_a_document_keeps_its_beginning(truncation: Any, side: Any) -> None:
+    ways = {"tokenizer.truncation": truncation, "tokenizer.truncation_side": side, "tokenizer.max_length": 64}
+    template = made(**ways)
+    texts = ["one two three " * count for count in (2, 40, 90)]
+    rows = [Conversation(row, (Message("assistant", text, True),), plain=True) for row, text in enumerate(texts)]
+    samples = template.encode_many(rows)
+    lengths = TokenLengths(*measure(template, rows).T)
+    (point,) = truncation_curve(lengths, [64], truncation=truncation, side=side)
+    assert point.dropped == sum(sample.outcome == "dropped" for sample in samples) == (2 if truncation == "drop" else 0)
+    assert point.unlearned == tuple(sample.row for sample in samples if not sample.learned_tokens)
+    assert (point.rows_cut, point.answers_cut) == (2, 2)
 
 
 def test_lengths_are_counted_once_whatever_the_limit_and_again_for_another_template(

@@ -36,6 +36,8 @@ CASES = {
     "fsdp in bf16": ("fsdp", True, {"architecture.backbone_dtype": "bfloat16"}),
     "fsdp all weights": ("fsdp", True, {"training.lora": False, "training.learning_rate": 1e-3}),
     "ddp in int8": ("ddp", True, {"architecture.backbone_dtype": "int8"}),
+    "ddp checkpointing": ("ddp", True, {"architecture.gradient_checkpointing": True}),
+    "fsdp checkpointing": ("fsdp", False, {"architecture.gradient_checkpointing": True}),
     "ddp experts": ("ddp", True, {"training.lora": False, "training.learning_rate": 1e-3}),
     "fsdp experts": ("fsdp", True, {"training.lora": False, "training.learning_rate": 1e-3}),
     "ddp in float16": ("ddp", True, {}),
@@ -225,13 +227,19 @@ def test_as_many_processes_load_at_once_as_the_machine_holds_whole_models() -> N
 
 
 @pytest.mark.parametrize(
-    ("path", "value"), [("architecture.backbone_dtype", "int4"), ("training.optimizer", "AdamW8bit")]
+    ("path", "value", "words"),
+    [
+        ("architecture.backbone_dtype", "int4", "int4"),
+        ("training.optimizer", "AdamW8bit", "AdamW8bit"),
+        ("tokenizer.add_prompt_answer_tokens", True, "learning new tokens beside an adapter"),
+    ],
 )
-def test_what_needs_a_whole_model_is_never_split(path: str, value: str) -> None:
+def test_what_needs_a_whole_model_is_never_split(path: str, value: Any, words: str) -> None:
     two_here = Processes(0, 2, "cpu", "ddp")
     choice = choose_kind(make_config({path: value}), 10**15, two_here)
-    assert (choice.value, choice.reason) == ("ddp", f"{value} needs a whole model")
-    with pytest.raises(UserError, match=value):
+    assert (choice.value, choice.reason) == ("ddp", f"{words} needs a whole model")
+    with pytest.raises(UserError, match=words):
         choose_kind(make_config({path: value, "environment.distributed": "fsdp"}), 1, two_here)
     assert choose_kind(make_config({"environment.distributed": "fsdp"}), 1, two_here).value == "fsdp"
+    assert choose_kind(make_config({"environment.distributed": "ddp"}), 10**15, two_here).value == "ddp"
     assert choose_kind(make_config({}), 1, Processes()).value == "alone"

@@ -1,5 +1,6 @@
 """The training loop on a tiny model: same seed same losses, every number type learns, it tells what it does."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,25 @@ def test_gradient_checkpointing_computes_each_layer_once_more_and_the_same_steps
 def test_variants_of_lora_learn(backbone: Path, tmp_path: Path, setting: str) -> None:
     steps, _, _ = run(config_of(backbone, **{setting: True}), tmp_path)
     assert steps[-1].loss < steps[0].loss
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_prepared_in_so_many_processes_as_are_set_with_the_same_losses(
+    backbone: Path, tmp_path: Path, workers: int
+) -> None:
+    once = config_of(backbone, **{"training.epochs": 1, "training.evaluation_epochs": 1})
+    config = once.with_changes({"environment.number_of_workers": workers})
+    pids = tmp_path / "pids"
+    pids.mkdir()
+
+    def prepare(rows: list[Any], numbers: list[int], step: int) -> list[Any]:
+        (pids / str(os.getpid())).touch()
+        return rows
+
+    found = [step.loss for step in run(config, tmp_path / "a", augment=prepare)[0]]
+    prepared_in = {int(file.name) for file in pids.iterdir()}
+    assert (len(prepared_in), os.getpid() in prepared_in) == ((workers, False) if workers else (1, True))
+    assert found == [step.loss for step in run(once, tmp_path / "b")[0]]
 
 
 def test_noise_on_the_embeddings_changes_the_losses(backbone: Path, tmp_path: Path) -> None:

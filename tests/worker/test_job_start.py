@@ -143,6 +143,31 @@ def test_seed_minus_one_draws_another_each_time_and_that_one_gives_the_same_expe
     assert f"seed {seed}." not in notes(store, ended(store, restart_experiment(store, drawn[0].id)))
 
 
+@pytest.mark.parametrize("metric", ["perplexity", "validation_loss", "bleu", "exact_match"])
+def test_the_best_checkpoint_is_the_first_that_no_later_one_beats_by_the_metric(
+    store: Store, backbone: Path, metric: str
+) -> None:
+    record = begin(store, backbone, metric, **{"prediction.metric": metric, "training.evaluation_epochs": 0.5})
+    rows = [row for row in charts(store, record, "evaluation") if row["step"]]
+    best = max if metric in ("bleu", "exact_match") else min
+    expected = next(row for row in rows if row[metric] == best(row[metric] for row in rows))
+    assert len(rows) == 4
+    assert record.scores["best"]["step"] == expected["step"]
+    origin = read_origin(store.home.experiment(record.id) / "checkpoints" / "best")
+    assert origin is not None and origin.step == expected["step"]
+    if metric == "exact_match":  # answers of four tokens are never right, so that no evaluation beats the first
+        assert expected["step"] < next(
+            row["step"] for row in rows if row["perplexity"] == min(row["perplexity"] for row in rows)
+        )
+        early = begin(
+            store,
+            backbone,
+            "early",
+            **{"prediction.metric": metric, "training.evaluation_epochs": 0.5, "training.early_stopping_patience": 1},
+        )
+        assert "Ended early: exact_match has not improved for 1 evaluations." in notes(store, early)
+
+
 def test_rows_are_made_as_short_as_the_backbone_can_read(backbone: Path) -> None:
     said: list[str] = []
 
