@@ -19,7 +19,7 @@ from llm_studio.errors import UserError
 from llm_studio.modeling.backbones import cached_snapshot, is_path
 from llm_studio.modeling.further_file import stamp
 from llm_studio.starter import BACKBONE
-from llm_studio.store import DatasetRecord, JobRecord, Store
+from llm_studio.store import DatasetRecord, JobRecord, Store, base_scores
 from llm_studio.training.forecast import Forecast, Measured, answers_of, costs_of, forecast
 from llm_studio.training.plan import make_plan
 
@@ -109,8 +109,7 @@ def costs_measured(store: Store, config: ExperimentConfig, *, fingerprint: str, 
 
 def base_scores_known(store: Store, measured: Measured, generated_rows: int) -> bool:
     """Whether an experiment has left the scores of the untouched backbone on these rows, with so many answers."""
-    kept = store.home.base_scores / f"{measured.base_scores}-{generated_rows}"
-    return bool(measured.base_scores) and (kept / "scores.json").is_file()
+    return base_scores.find(store.home, measured.base_scores, generated_rows) is not None
 
 
 def forecast_of(store: Store, measured: Measured, config: ExperimentConfig) -> Forecast:

@@ -11,7 +11,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from llm_studio.config import ExperimentConfig
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.modeling.answering import Asked
-from llm_studio.modeling.decoding import Ending, decode
+from llm_studio.modeling.decoding import Ending, decode, joins
 from llm_studio.modeling.devices import free_bytes
 from llm_studio.modeling.key_value_cache import bytes_per_token
 from llm_studio.modeling.loading import is_out_of_memory
@@ -98,6 +98,20 @@ def generate(
         if full:  # no longer in the handler, whose traceback holds the memory
             most = smaller(model, fits.rows, max(len(row.prompt) for row in left) + longest, in_step=in_step)
     return [answers[number] for number in range(len(cut))]
+
+
+def answering_words(model: Any, config: ExperimentConfig, prompts: Sequence[int]) -> str:
+    """How many rows are answered at once, and why, in a sentence. prompts: their tokens, at least one."""
+    most = most_rows(model, config)
+    rows = min(len(prompts), Fitting(model, config, most)(max(prompts)))
+    if config.prediction.batch_size_inference:
+        why = "as set"
+    elif rows == len(prompts):
+        why = "all of them"
+    else:
+        why = "since more gain nothing" if rows == most else "which is what the free memory holds"
+    joining = rows < len(prompts) and joins(model, config.prediction)
+    return f"{rows} rows are answered at once, {why}{'; others take the places of ended ones' if joining else ''}."
 
 
 def answering_order(prompts: Sequence[int], expected: Sequence[int], longest: int) -> list[int]:

@@ -1,35 +1,27 @@
 """Scores the model at each evaluation and keeps predictions, scores and the best of them; scores before are cached."""
 
-import hashlib
-import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as parquet
 
 from llm_studio.config import ExperimentConfig
 from llm_studio.evaluation.judge import METRIC as JUDGED
 from llm_studio.evaluation.judge import Judge
-from llm_studio.evaluation.scores import all_scores, mean_of_rows
+from llm_studio.evaluation.scores import all_scores
 from llm_studio.evaluation.scoring import Question, score_rows
-from llm_studio.evaluation.types import Prediction, Score
-from llm_studio.modeling.further_file import stamp
+from llm_studio.evaluation.types import Prediction
+from llm_studio.modeling.generation import answering_words
 from llm_studio.modeling.heap import give_back
-from llm_studio.modeling.loading import path_of
-from llm_studio.store import ExperimentRecord, Store
+from llm_studio.store import ExperimentRecord, Store, base_scores
 from llm_studio.tokens.template import Template
 from llm_studio.training.processes import ALONE, Processes
+from llm_studio.worker.job_base_scores import base_scores_key, scored_before
 from llm_studio.worker.job_judge import judged_together
 from llm_studio.worker.job_reporting import Reporter
 from llm_studio.worker.job_together import score_together
+from llm_studio.worker.predictions_file import values_of, write_predictions
 
 Values = dict[str, Any]
-KEY_VERSION = 3
-"""Raised when the way of scoring changes, so that older scores are not taken for new ones."""
 
 
 class Evaluations:
@@ -61,6 +53,7 @@ class Evaluations:
         self.seconds_before = 0.0
         self._judge = judge
         self._noted: set[str] = set()
+        self._told = False
 
     def before(self, model: Any, dtype: str, fingerprint: str, *, of: str, key: str = "") -> None:
         """Score what the experiment starts from, or take the scores from an earlier experiment on the same rows.
@@ -73,30 +66,25 @@ class Evaluations:
             fingerprint=fingerprint, commit=commit, judge=self._judge.identity if self._judge else "",
         )  # fmt: skip
         answers = min(self.config.prediction.max_generated_rows or len(self.questions), len(self.questions))
-        cached = self._store.home.base_scores / f"{self.base_scores}-{answers}"
-        scores_file, rows_file = cached / "scores.json", cached / "predictions.parquet"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        known = self.processes.agreed(scores_file.is_file() and rows_file.is_file())[0]
+        kept = base_scores.find(self._store.home, self.base_scores, answers)
+        known = self.processes.agreed(kept is not None)[0]
         if not self.processes.first:
             if not known:
                 self.score(model, 0, 0.0, "before")
             return
-        if known:
-            values: Values = json.loads(scores_file.read_text(encoding="utf-8"))
-            shutil.copyfile(rows_file, self._folder / f"{0:08d}.parquet")
+        rows = self._folder / f"{0:08d}.parquet"
+        if kept is not None:
+            values, predictions, scores = scored_before(kept, answers)
+            write_predictions(rows, predictions, scores)
             self._reporter.note(f"The scores of {of} on these rows are known from before.")
             self._tell(values, "before")
             return
         self._reporter.phase(f"Scoring {of}")
         values = self.score(model, 0, 0.0, "before", prefix=f"{of[:1].upper()}{of[1:]}: ")
         self.seconds_before = float(values["seconds"])
-        if self._judge and values["judged_rows"] < values["generated_rows"]:
+        if self._judge and values.get("judged_rows", 0) < values["generated_rows"]:
             return  # another experiment may get a grade for each
-        cached.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self._folder / f"{0:08d}.parquet", rows_file)
-        beside = scores_file.with_suffix(".part")
-        beside.write_text(json.dumps(values), encoding="utf-8")
-        beside.replace(scores_file)
+        base_scores.keep(self._store.home, self.base_scores, answers, values, rows)
 
     @property
     def judge_seconds(self) -> float:
@@ -116,6 +104,12 @@ class Evaluations:
             Cancelled: the user asked to stop.
         """
         began = time.monotonic()
+        prompts = [
+            len(question.prompt) for question in self.questions[: self.config.prediction.max_generated_rows or None]
+        ]
+        if not self._told and prompts:
+            self._reporter.note(answering_words(model, self.config, prompts))
+            self._told = True
         give_back()  # what training left in pieces, so that scoring does not come on top of it
 
         def score(
@@ -140,20 +134,21 @@ class Evaluations:
         if not self.processes.first:
             return {}
         scores = all_scores(predictions)
-        values: Values = {"step": step, "epoch": epoch, "rows": len(predictions)}
-        values |= {name: score.value for name, score in scores.items() if name != JUDGED or self._judge}
-        values["generated_rows"] = sum(prediction.output is not None for prediction in predictions)
-        values["bleu_signature"] = scores["bleu"].signature
-        values["mean_row_perplexity"] = mean_of_rows(scores["perplexity"])
-        values["mean_row_bleu"] = mean_of_rows(scores["bleu"])
+        values: Values = {"step": step, "epoch": epoch} | values_of(predictions, scores)
         if self._judge:
-            values["judged_rows"] = sum(prediction.judged is not None for prediction in predictions)
             missing = "" if scores[JUDGED].value is not None else " Too few for a score of this evaluation."
             self._reporter.note(f"{judged.words}{missing}")
         values["seconds"] = time.monotonic() - began
         write_predictions(self._folder / f"{step:08d}.parquet", predictions, scores)
         self._tell(values, moment)
         return values
+
+    def _tell_answering(self, model: Any) -> None:
+        """How answers are drawn, before the first ones."""
+        asked = self.questions[: self.config.prediction.max_generated_rows or None]
+        if asked and not self._told:
+            self._told = True
+            self._reporter.note(answering_words(model, self.config, [len(question.prompt) for question in asked]))
 
     def keep_best(self, values: Values) -> None:
         """Note that these are the best scores so far."""
@@ -175,70 +170,8 @@ class Evaluations:
         self._reporter.note(f"Evaluation {words} on {values['rows']} rows: {', '.join(shown)}.")
 
 
-def base_scores_key(
-    config: ExperimentConfig,
-    template: Template,
-    questions: Sequence[Question],
-    *,
-    device: str,
-    dtype: str,
-    fingerprint: str,
-    commit: str,
-    judge: str,
-) -> str:
-    """Changes with backbone, rows, template, lengths, everything that shapes an answer, and who grades it (empty:
-    nobody); how many rows get one is added where scores are kept."""
-    path = Path(path_of(config.llm_backbone))
-    files = sorted(path.glob("*")) if path.is_dir() else []
-    parts = [
-        KEY_VERSION,
-        config.environment.seed if config.prediction.do_sample else 0,
-        commit,
-        config.llm_backbone,
-        config.environment.huggingface_branch,
-        [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
-        stamp(config),
-        fingerprint,
-        dtype,
-        device.partition(":")[0],
-        str(template.tokenizer.chat_template),
-        [question.sample.row for question in questions],
-        config.tokenizer.model_dump(),
-        config.dataset.model_dump(),
-        config.prediction.model_dump(exclude={"max_generated_rows"}),
-        *([judge] if judge else []),
-    ]
-    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
-
-
 def numbers(values: Values) -> dict[str, Any]:
     """What of an evaluation belongs into the list."""
     wanted = ("step", "rows", "generated_rows", "validation_loss", "perplexity", "bleu", "exact_match")
     judged = (JUDGED, "judged_rows")
     return {name: values.get(name) for name in wanted} | {name: values[name] for name in judged if name in values}
-
-
-def write_predictions(path: Path, predictions: Sequence[Prediction], scores: dict[str, Score]) -> None:
-    """One row per prediction, with its own scores; written beside and renamed. Columns of the judge only where it was
-    asked."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    judged = [one.judged for one in predictions]
-    reasons = [one.judge_reason for one in predictions]
-    of_judge = {"judged": pa.array(judged, pa.float64()), "judge_reason": pa.array(reasons, pa.string())}
-    exact = [None if value is None else bool(value) for value in scores["exact_match"].per_row]
-    table = pa.table(
-        {
-            "row": pa.array([one.row for one in predictions], pa.int64()),
-            "prompt": pa.array([one.prompt for one in predictions], pa.string()),
-            "target": pa.array([one.target for one in predictions], pa.string()),
-            "output": pa.array([one.output for one in predictions], pa.string()),
-            "nll_nats": pa.array([one.nll_nats for one in predictions], pa.float64()),
-            "answer_tokens": pa.array([one.answer_tokens for one in predictions], pa.int64()),
-            "bleu": pa.array(list(scores["bleu"].per_row), pa.float64()),
-            "exact_match": pa.array(exact, pa.bool_()),
-            **(of_judge if any(reason is not None for reason in reasons) else {}),
-        }
-    )
-    beside = path.with_suffix(".part")
-    parquet.write_table(table, beside)
-    beside.replace(path)

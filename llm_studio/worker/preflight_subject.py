@@ -14,7 +14,7 @@ from llm_studio.store import Store
 from llm_studio.training.processes import Processes
 from llm_studio.worker.job_answers import estimated
 from llm_studio.worker.job_backbone import load_backbone
-from llm_studio.worker.job_evaluation import base_scores_key
+from llm_studio.worker.job_base_scores import base_scores_key
 from llm_studio.worker.job_judge import tried_judge
 from llm_studio.worker.job_reporting import Teller
 from llm_studio.worker.job_rows import prepare, questions_of

@@ -182,20 +182,6 @@ def run_here(store: Store, record: ExperimentRecord) -> dict[str, str]:
     return ended.error
 
 
-def test_scores_of_the_untouched_backbone_are_taken_from_an_earlier_experiment_on_the_same_rows(
-    store: Store, backbone: Path
-) -> None:
-    found = []
-    for name, epochs in (("one", 0), ("two", 0)):
-        record = started(store, backbone, **{"experiment_name": name, "training.epochs": epochs})
-        store.experiments.claim(record.id)
-        run(store, record.id, threading.Event())
-        found.append(store.experiments.get(record.id).scores)
-        notes = [row["text"] for row in charts(store, record, "note")]
-        assert any("known from before" in note for note in notes) == (name == "two")
-    assert found[0]["before"] == found[1]["before"]
-
-
 def test_tokens_are_made_once_and_long_rows_are_counted_and_said(store: Store, backbone: Path) -> None:
     changes = {"training.epochs": 0, "training.evaluate_before_training": False, "tokenizer.max_length": 32}
     long = {"dataset.chat_template": "markers", "dataset.text_prompt_start": "Read this with care. " * 5}
