@@ -107,3 +107,16 @@ def test_layers_in_full_learn_in_32_bits_within_a_backbone_in_16_and_are_scored_
     save_model(model, tmp_path / "saved")
     apart = logits(reloaded(config, tmp_path / "saved")).float() - scored
     assert float(apart.norm() / scored.norm()) < 0.02
+
+
+def test_a_layer_in_full_carries_no_adapter_and_embeddings_stay_those_of_a_head_that_shares_them(
+    backbone: Path,
+) -> None:
+    names = trained_names(model_of(config_of(backbone, **{"training.lora_unfreeze_layers": ("layers.1.mlp",)})))
+    in_full = {name for name in names if "layers.1.mlp" in name}
+    assert len(in_full) == 3 and all("modules_to_save" in name for name in in_full)
+    assert sum("lora_A" in name for name in names) == 2 * len(LINEAR) - 3
+    for text in ("embed", "head"):
+        model = model_of(config_of(backbone, **{"training.lora_unfreeze_layers": (text,)}))
+        shared = model.get_input_embeddings().weight
+        assert shared is model.get_output_embeddings().weight and shared.requires_grad

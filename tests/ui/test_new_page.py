@@ -118,6 +118,17 @@ def test_without_a_data_set_the_page_teaches_and_has_one_button_to_the_import(st
     assert [button["name"] for button in buttons] == ["#import"]
 
 
+@pytest.mark.parametrize("also", [False, True])
+def test_the_estimate_counts_validation_rows_where_they_are_learned(
+    store: Store, orders: DatasetRecord, also: bool
+) -> None:
+    own = {"training.epochs": "1", "training.train_validation_data": also}
+    tab = Tab(store, orders.id, draft={new_state.OWN: own})
+    assert tab.data.estimate is not None
+    learned = orders.train_rows + (orders.validation_rows if also else 0)
+    assert any(reason.startswith(f"Training: {learned:,} rows") for reason in tab.data.estimate.reasons)
+
+
 def test_a_beginner_can_press_start_at_once(store: Store, orders: DatasetRecord) -> None:
     tab = Tab(store, orders.id)
     name = tab.field("experiment_name")["value"]

@@ -134,10 +134,11 @@ def test_more_epochs_go_on_where_the_weights_were_with_a_new_schedule(
     assert "in float32: as it began." in said
 
 
-def test_added_epochs_that_are_stopped_go_on_to_the_same_weights(store: Store, backbone: Path) -> None:
+@pytest.mark.parametrize("start", ["default", "pissa"])
+def test_added_epochs_that_are_stopped_go_on_to_the_same_weights(store: Store, backbone: Path, start: str) -> None:
     ends = []
     for name, looks in (("whole", None), ("stopped", 9)):
-        record = begin(store, backbone, name, **{"training.epochs": 1})
+        record = begin(store, backbone, name, **{"training.epochs": 1, "training.init_lora_weights": start})
         record = more_epochs(store, record.id, 1)
         if looks is not None:
             record = ended(store, record, AfterLooks(looks))
