@@ -122,7 +122,7 @@ def test_without_a_data_set_the_page_teaches_and_has_one_button_to_the_import(st
 def test_the_estimate_counts_validation_rows_where_they_are_learned(
     store: Store, orders: DatasetRecord, also: bool
 ) -> None:
-    own = {"training.epochs": 1, "training.train_validation_data": also}
+    own = {"training.epochs": "1", "training.train_validation_data": also}
     tab = Tab(store, orders.id, draft={new_state.OWN: own})
     assert tab.data.estimate is not None
     learned = orders.train_rows + (orders.validation_rows if also else 0)
