@@ -145,3 +145,15 @@ def test_a_gpu_computes_in_the_type_that_is_set_and_a_cpu_never_in_float16(monke
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     found, why = choose_autocast(device="cuda:0", environment=plain, dtype="float16")
     assert found is torch.float16 and why == "as set"
+    assert choose_autocast(device="cuda:0", environment=plain, dtype="float32")[0] is torch.float16
+
+
+@pytest.mark.parametrize(("has", "found"), [(True, torch.bfloat16), (False, None)])
+@pytest.mark.parametrize("wanted", ["bfloat16", "float16"])
+def test_a_cpu_computes_in_16_bits_only_where_it_has_them(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, has: bool, found: torch.dtype | None
+) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: has, raising=False)
+    environment = make_config({"environment.mixed_precision_dtype": wanted}).environment
+    assert choose_autocast(device="cpu", environment=environment, dtype="float32")[0] is found

@@ -35,6 +35,21 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_others(backbone: P
     assert first[-1] < first[0]
 
 
+def test_the_seed_alone_decides_which_rows_come_first_and_what_is_dropped(backbone: Path, tmp_path: Path) -> None:
+    def seen(seed: int) -> tuple[list[list[int]], list[float]]:
+        config = config_of(backbone, **{"training.lora_dropout": 0.5})
+        model, rows = model_of(config), rows_of(config)[1]
+        trainer = trainer_of(config.with_changes({"environment.seed": seed}), tmp_path, model=model)
+        order = [[row.row for row in trainer.feed.rows_of(step)] for step in range(ROWS // 2)]
+        return order, [float(trainer.step_on(rows)) for _ in range(3)]
+
+    (order, losses), (other_order, other_losses) = seen(1), seen(2)
+    assert (order, losses) == seen(1)
+    assert order != other_order
+    assert losses[0] == other_losses[0], "an adapter begins without effect, dropped or not"
+    assert losses[1] != other_losses[1]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "int4"])
 def test_lora_learns_on_a_backbone_of_every_number_type(backbone: Path, tmp_path: Path, dtype: str) -> None:
     steps, model, _ = run(config_of(backbone, **{"architecture.backbone_dtype": dtype, "training.epochs": 4}), tmp_path)
