@@ -6,6 +6,7 @@ from typing import Literal
 
 from llm_studio.config.device_names import is_cpu, places
 from llm_studio.config.experiment import ExperimentConfig
+from llm_studio.config.prediction import MOST_STOPS
 
 ROUGH_ROWS = 50
 QUANTISED = ("int8", "int4")
@@ -126,6 +127,9 @@ def _prediction(config: ExperimentConfig) -> Iterator[Finding]:
     if prediction.metric == "gpt" and not prediction.metric_gpt_model.strip():
         fix = "Name one that the endpoint in Settings offers, or choose another metric."
         yield Finding("error", "prediction.metric_gpt_model", "The metric gpt needs a judge model.", fix)
+    if (stops := len(prediction.stop_texts)) > MOST_STOPS:
+        what = f"There are {stops} stop texts, and an answer can have {MOST_STOPS}."
+        yield Finding("error", "prediction.stop_tokens", what, "Leave some out.")
     if prediction.do_sample and prediction.temperature == 0:
         what = "Sampling with temperature 0 cannot draw anything."
         yield Finding("error", "prediction.temperature", what, "Turn sampling off, or set a temperature above 0.")

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from llm_studio.config.knob import Knob, Section, when
 
+MOST_STOPS = 16
+"""Stop texts of an answer."""
+
 
 class Prediction(Section):
     """Perplexity, BLEU and exact match are always computed; `metric` decides which checkpoint is the best."""
@@ -38,7 +41,7 @@ class Prediction(Section):
     min_length_inference: Annotated[
         int, Field(ge=0, le=1024), Knob(title="Shortest answer", level="expert", unit="tokens")
     ] = 0
-    """Answers do not end before this many tokens."""
+    """Answers do not end before this many tokens, unless at a stop text."""
 
     max_time: Annotated[
         float, Field(ge=0, le=600), Knob(title="Time limit of an answer", level="expert", unit="seconds", step=1)
@@ -78,8 +81,8 @@ class Prediction(Section):
     """Makes tokens that occurred less likely. 1 is off."""
 
     stop_tokens: Annotated[str, Knob(title="Stop texts", level="expert")] = ""
-    """Answers end at any of these texts, separated by commas; white space around them does not count. The end of turn
-    always ends an answer."""
+    """Answers end at any of these texts, up to 16, separated by commas; white space around them does not count. The end
+    of turn always ends an answer."""
 
     metric_gpt_model: Annotated[
         str, Knob(title="Judge model", group="Judge", level="basic", visible_when=when(metric="gpt"))

@@ -63,6 +63,8 @@ def generate(
     """
     longest = config.prediction.max_length_inference
     cut = [within_context(model, prompt, longest) for prompt in prompts]
+    most_tokens = [longest_answer(model, prompt, longest) for prompt in cut]
+    limits = [min(most, limit) for most, limit in zip(most_tokens, limits or most_tokens, strict=True)]
     order = answering_order([len(prompt) for prompt in cut], expected_tokens or [longest] * len(cut), longest)
     answers: dict[int, str] = {}
 
@@ -74,21 +76,14 @@ def generate(
     most = most_rows(model, config)
     while len(answers) < len(cut):
         left = [
-            Asked(number, cut[number], seed_of(config, number), longest if limits is None else limits[number])
+            Asked(number, cut[number], seed_of(config, number), limits[number])
             for number in order
             if number not in answers
         ]
         fits = Fitting(model, config, min(most, len(left)))
         try:
             with merged_for_a_while(model):
-                if config.prediction.num_beams > 1:
-                    _with_beams(model, template, left, config, fits, answered, should_stop)
-                else:
-                    ending = ending_of(template)
-                    decode(
-                        model, left, config.prediction, ending,
-                        at_once=fits, answered=answered, should_stop=should_stop, reading=reading,
-                    )  # fmt: skip
+                _answer(model, template, left, config, fits, answered, should_stop, reading)
         except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -98,6 +93,26 @@ def generate(
         if full:  # no longer in the handler, whose traceback holds the memory
             most = smaller(model, fits.rows, max(len(row.prompt) for row in left) + longest, in_step=in_step)
     return [answers[number] for number in range(len(cut))]
+
+
+def _answer(
+    model: Any,
+    template: Template,
+    asked: Sequence[Asked],
+    config: ExperimentConfig,
+    at_once: Callable[[int], int],
+    answered: Callable[[int, list[int]], None],
+    should_stop: Callable[[], bool],
+    reading: Callable[[Sequence[int]], Read],
+) -> None:
+    """Token ids of all answers, told as they end; arguments as of `decode`."""
+    if config.prediction.num_beams > 1:
+        _with_beams(model, template, asked, config, at_once, answered, should_stop)
+        return
+    decode(
+        model, asked, config.prediction, ending_of(template),
+        at_once=at_once, answered=answered, should_stop=should_stop, reading=reading,
+    )  # fmt: skip
 
 
 def answering_words(model: Any, config: ExperimentConfig, prompts: Sequence[int]) -> str:
@@ -134,7 +149,8 @@ class Fitting:
         self._most, self._set = most, bool(config.prediction.batch_size_inference)
         self._longest = config.prediction.max_length_inference
         self._room = int(free_bytes(str(model.device)) * share)
-        self._token = 2 * bytes_per_token(model)  # twice: rows that join are laid beside the others anew
+        self._token = 2 * bytes_per_token(model) * config.prediction.num_beams
+        """Twice: rows that join are laid beside the others anew, and so are beams that change places."""
         self._logits = 4 * 4 * int(getattr(model.config.get_text_config(), "vocab_size", 32_000))
 
     def __call__(self, width: int) -> int:
@@ -190,22 +206,26 @@ def _with_beams(
     """Answers by transformers' beam search, batch after batch; arguments as of `decode`."""
     waiting = list(asked)
     while waiting:
-        rows = at_once(max(len(row.prompt) for row in waiting))
-        batch, waiting = waiting[:rows], waiting[rows:]
-        made = _batch_with_beams(model, template, [row.prompt for row in batch], config, should_stop)
+        alike = [
+            row for row in waiting if row.limit == waiting[0].limit
+        ]  # one length for a batch: the context bounds it
+        batch = alike[: at_once(max(len(row.prompt) for row in alike))]
+        waiting = [row for row in waiting if row not in batch]
+        made = _batch_with_beams(model, template, batch, config, should_stop)
         for row, ids in zip(batch, made, strict=True):
-            answered(row.number, ids[: row.limit])
+            answered(row.number, ids)
 
 
 def _batch_with_beams(
     model: Any,
     template: Template,
-    prompts: Sequence[Sequence[int]],
+    asked: Sequence[Asked],
     config: ExperimentConfig,
     should_stop: Callable[[], bool],
 ) -> list[list[int]]:
-    """Token ids of the answers by transformers' beam search."""
+    """Token ids of the answers by transformers' beam search; rows of one limit."""
     prediction, stop = config.prediction, _Stop(should_stop)
+    prompts = [row.prompt for row in asked]
     width = max(len(prompt) for prompt in prompts)
     ids = torch.tensor([[template.pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
@@ -220,8 +240,8 @@ def _batch_with_beams(
         made = model.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
-            max_new_tokens=prediction.max_length_inference,
-            min_new_tokens=prediction.min_length_inference or None,
+            max_new_tokens=asked[0].limit,
+            min_new_tokens=min(prediction.min_length_inference, asked[0].limit) or None,
             max_time=prediction.max_time or None,
             num_beams=prediction.num_beams,
             repetition_penalty=prediction.repetition_penalty,
@@ -237,11 +257,24 @@ def _batch_with_beams(
 
 
 def within_context(model: Any, prompt: Sequence[int], answer_tokens: int) -> Sequence[int]:
-    """The end of the prompt that leaves room for the answer; whole where the backbone names no limit."""
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if not limit or len(prompt) + answer_tokens <= limit:
+    """The prompt; of one that leaves no room for an answer the end, with room for so many tokens, but for half of the
+    context at most."""
+    limit = context_of(model)
+    if not limit or len(prompt) < limit:
         return prompt
-    return prompt[-max(1, limit - answer_tokens) :]
+    return prompt[-max(1, limit - min(answer_tokens, limit // 2)) :]
+
+
+def longest_answer(model: Any, prompt: Sequence[int], wanted: int) -> int:
+    """Tokens of the longest answer behind a prompt: `wanted`, or what the context leaves, so that no answer costs a
+    prompt its beginning."""
+    limit = context_of(model)
+    return min(wanted, max(1, limit - len(prompt))) if limit else wanted
+
+
+def context_of(model: Any) -> int:
+    """Tokens that the backbone can read at once; 0 where it names no limit."""
+    return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 0)
 
 
 def until(ids: Sequence[int], stops: Sequence[int]) -> list[int]:

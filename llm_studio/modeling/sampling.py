@@ -3,10 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from llm_studio.config.prediction import Prediction
+from llm_studio.config.prediction import MOST_STOPS, Prediction
 from llm_studio.errors import UserError
-
-MOST_STOPS = 16
 
 
 @dataclass(frozen=True, kw_only=True)

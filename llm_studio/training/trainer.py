@@ -79,9 +79,7 @@ class Trainer:
         self.feed = Feed(samples, self.plan.order, layout, augment)
         self._called = wrapped(model, processes)
         self._trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-        self._updates = Updates(
-            model, self._trained.values(), training, self.plan, self.device.type, scales=autocast is torch.float16
-        )
+        self._updates = Updates(model, self._trained.values(), training, self.plan, self.device.type, computed=autocast)
         self.optimizer = self._updates.optimizer
         self._checkpoints = Checkpoints(folder)
         self._listen: Listener = listen if processes.first else lambda event: _evaluates(listen, event)

@@ -15,7 +15,8 @@ from llm_studio.training.sharing import parted_state, whole
 
 
 class Updates:
-    """The optimiser of the settings on `weights`, those of `model` that are trained. scales: computing in float16."""
+    """The optimiser of the settings on `weights`, those of `model` that are trained. computed: number type that the
+    model is computed in, None for its own."""
 
     def __init__(
         self,
@@ -25,7 +26,7 @@ class Updates:
         plan: Plan,
         device: str,
         *,
-        scales: bool,
+        computed: torch.dtype | None,
     ) -> None:
         self.optimizer = make_optimizer(model, training)
         self._weights, self._device = weights, device
@@ -37,7 +38,9 @@ class Updates:
             warmup_steps=round(training.warmup_epochs * plan.steps_per_epoch),
             floor=training.min_learning_rate_ratio,
         )
-        self._scaler = torch.amp.GradScaler(device=device, enabled=scales)
+        computed = computed or model.get_input_embeddings().weight.dtype
+        in_full = all(weight.dtype is torch.float32 for weight in weights)  # others cannot be scaled
+        self._scaler = torch.amp.GradScaler(device=device, enabled=in_full and computed is torch.float16)
 
     @property
     def rate(self) -> float:

@@ -104,8 +104,7 @@ def run_experiment(store: Store, record: ExperimentRecord, reporter: Reporter) -
         if scores and start.weights is None and not split:
             evaluations.before(model, dtype.value, prepared.dataset.fingerprint, of=start.words)
         set_seed(config.environment.seed)  # the same start, whether the scores above were computed or known
-        new = prepared.template.new_tokens
-        quantised = dtype.value in QUANTISED
+        new, quantised = prepared.template.new_tokens, dtype.value in QUANTISED
         trainable = make_trainable(model, start.adapter_settings(config), quantised=quantised, new_tokens=new)
         reporter.note(f"{trainable.trained:,} of {trainable.total:,} weights are trained.")
         if start.weights is not None and is_adapter(start.weights):

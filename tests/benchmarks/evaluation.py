@@ -16,11 +16,9 @@ LONGEST = {"starter": 192, "90m": 64}
 """Answers end where the right ones do, at this many tokens at the latest, in both contestants: random weights would
 never end one."""
 BARS = {"starter": 6.0, "90m": 2.5}
-JOINING = {"starter": (256, 64), "90m": (32, 8)}
+JOINING = {"starter": (128, 32), "90m": (24, 8)}
 """Rows, and how many at once, where waiting rows take the places of ended ones, against batches that begin together.
 Answers end after the lengths of the right ones, handed out anew, since nobody knows beforehand which will be long."""
-UNJOINED = 600.0
-"""A limit of time that is not reached, with which batches begin together."""
 THREADS = 2
 
 
@@ -102,6 +100,7 @@ def measure(name: str) -> dict[str, Any]:
 def joining(model: Any, template: Any, config: Any, rows: int, at_once: int) -> dict[str, list[float]]:
     """Tokens per second of our own two ways to fill places, in turns."""
     from llm_studio.data.types import Message
+    from llm_studio.modeling import decoding
     from llm_studio.modeling.generation import generate
 
     asked = gsm8k()[:rows]
@@ -111,10 +110,11 @@ def joining(model: Any, template: Any, config: Any, rows: int, at_once: int) -> 
     random.Random(0).shuffle(limits)
     found: dict[str, list[float]] = {"joining": [], "batches": []}
     for _ in range(TURNS):
-        for name, limit in (("joining", 0.0), ("batches", UNJOINED)):
-            changes = {"prediction.batch_size_inference": at_once, "prediction.max_time": limit}
+        for name, devices in (("joining", {"cpu"}), ("batches", set[str]())):
+            decoding.JOIN_ON = devices
+            few = config.with_changes({"prediction.batch_size_inference": at_once})
             began = time.perf_counter()
-            generate(model, template, prompts, config.with_changes(changes), expected_tokens=right, limits=limits)
+            generate(model, template, prompts, few, expected_tokens=right, limits=limits)
             found[name].append(sum(limits) / (time.perf_counter() - began))
     return found
 

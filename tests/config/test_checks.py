@@ -25,6 +25,7 @@ def test_finds_nothing_in_the_defaults() -> None:
         ({"architecture.backbone_dtype": "int8", "architecture.pretrained_weights": "a.pth"},
          "architecture.backbone_dtype", "error"),
         ({"prediction.do_sample": True, "prediction.temperature": 0.0}, "prediction.temperature", "error"),
+        ({"prediction.stop_tokens": ",".join(map(str, range(17)))}, "prediction.stop_tokens", "error"),
         ({"prediction.min_length_inference": 400}, "prediction.min_length_inference", "error"),
         ({"prediction.metric": "gpt", "prediction.metric_gpt_model": " "}, "prediction.metric_gpt_model", "error"),
         ({"training.warmup_epochs": 2.0, "training.epochs": 2}, "training.warmup_epochs", "warning"),

@@ -25,6 +25,12 @@ def model() -> Any:
     return drawn(LlamaForCausalLM(LlamaConfig(**SIZES, intermediate_size=64, num_key_value_heads=2)))
 
 
+@pytest.fixture(autouse=True)
+def joining(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU."""
+    monkeypatch.setattr(decoding, "JOIN_ON", {"cpu"})
+
+
 def drawn(model: Any) -> Any:
     """Weights so far apart that the likeliest tokens differ from row to row."""
     torch.set_num_threads(1)
@@ -117,10 +123,14 @@ def test_rows_of_a_sliding_window_are_answered_in_batches_that_begin_together() 
     assert answers(model, 3) == answers(model, 1)
 
 
-def test_rows_join_only_where_no_time_limit_and_no_beams_are_set(model: Any) -> None:
+def test_rows_join_on_a_gpu_where_no_time_limit_and_no_beams_are_set(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert joins(model, Prediction())
     assert not joins(model, Prediction(max_time=5.0))
     assert not joins(model, Prediction(num_beams=2))
+    monkeypatch.undo()
+    assert not joins(model, Prediction()), "on a CPU batches that begin together are faster"
 
 
 class Looks(TorchDispatchMode):

@@ -143,6 +143,19 @@ def test_a_stop_is_obeyed_between_two_tokens(backbone: Path, model: Any, templat
             generate(model, template, PROMPTS, settings(backbone, num_beams=beams), should_stop=lambda: True)
 
 
+@pytest.mark.parametrize("beams", [1, 2])
+def test_an_answer_is_shortened_rather_than_its_prompt(
+    backbone: Path, model: Any, template: Template, beams: int
+) -> None:
+    context = model.config.max_position_embeddings
+    long = [5 + place % 40 for place in range(context - 3)]
+    wanted = settings(backbone, max_length_inference=50, min_length_inference=1, num_beams=beams)
+    short = settings(backbone, max_length_inference=3, min_length_inference=1, num_beams=beams)
+    alone = generate(model, template, [long], short)[0]
+    assert generate(model, template, [long, [9]], wanted) == [alone, generate(model, template, [[9]], wanted)[0]]
+    assert alone
+
+
 def test_running_out_of_memory_halves_the_batch_until_it_fits(backbone: Path, model: Any, template: Template) -> None:
     expected = generate(model, template, PROMPTS, settings(backbone))
 
@@ -173,6 +186,7 @@ def test_a_large_model_answers_fewer_rows_at_once(backbone: Path, model: Any, mo
     fits = generation.Fitting(model, config_of(backbone), 100)
     assert 100 > fits(100) > fits(1000) >= 1
     assert generation.Fitting(model, config_of(backbone, **{"prediction.batch_size_inference": 100}), 100)(1000) == 100
+    assert generation.Fitting(model, config_of(backbone, **{"prediction.num_beams": 4}), 100)(100) <= fits(100) / 3
     Memory.available = 0
     assert generation.Fitting(model, config_of(backbone), 100)(1000) == 1
 

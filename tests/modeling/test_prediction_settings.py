@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from llm_studio.config import ExperimentConfig
+from llm_studio.modeling.answering import Asked
 from llm_studio.modeling.decoding import Ending, decode
 from llm_studio.modeling.generation import MOST_ROWS, generate
 from llm_studio.modeling.loading import LoadedModel, load_model, quiet
@@ -76,6 +77,14 @@ def by_transformers(model: Any, template: Template, ends: tuple[int, ...], **arg
     return found
 
 
+def decoded(model: Any, config: ExperimentConfig, ending: Ending, *, rows: int, limit: int) -> list[list[int]]:
+    """Tokens of so many answers to PROMPT, drawn with different seeds."""
+    found: dict[int, list[int]] = {}
+    asked = [Asked(row, PROMPT, row, limit) for row in range(rows)]
+    decode(model, asked, config.prediction, ending, at_once=lambda width: rows, answered=found.__setitem__)
+    return [found[row] for row in range(rows)]
+
+
 @contextmanager
 def widths(model: Any) -> Iterator[list[tuple[int, int]]]:
     """Rows and tokens of each forward within."""
@@ -102,8 +111,7 @@ def test_tokens_are_drawn_by_temperature_from_the_likeliest_that_are_allowed(
     expected = torch.zeros_like(chances)
     expected[places] = likeliest * allowed / (likeliest * allowed).sum()
 
-    ending = Ending((), None, 0)
-    made = decode(model, [PROMPT] * DRAWS, config.prediction, ending, draws=range(DRAWS), limits=[1] * DRAWS)
+    made = decoded(model, config, Ending((), None, 0), rows=DRAWS, limit=1)
     found = torch.tensor(made)[:, 0].bincount(minlength=len(chances)) / DRAWS
     assert int((expected > 0).sum()) > 1, "more than one token can be drawn"
     assert not bool(found[expected == 0].any())
@@ -121,7 +129,7 @@ def test_a_token_that_ends_answers_ends_them_but_not_before_the_shortest(
     assert len(expected) == whole.index(end) if not more else len(expected) >= shortest
     config = settings(backbone, min_length_inference=shortest)
     with widths(model) as seen:
-        made = decode(model, [PROMPT], config.prediction, Ending((end,), None, 0), draws=[0], limits=[12])
+        made = decoded(model, config, Ending((end,), None, 0), rows=1, limit=12)
     assert made == [expected]
     assert len(seen) == min(12, len(expected) + 1), "nothing is drawn behind it"
 

@@ -12,6 +12,7 @@ from llm_studio.modeling.loading import quiet
 from llm_studio.training.events import CheckpointSaved, Event
 from llm_studio.training.plan import make_plan
 from llm_studio.training.trainer import Trainer
+from llm_studio.training.updates import Updates
 from tests.support.tiny import ROWS, config_of, model_of, rows_of, run, trainer_of
 from tests.support.tuned import make_backbone
 
@@ -171,3 +172,20 @@ def test_there_is_no_noise_while_the_model_is_scored(backbone: Path, tmp_path: P
         trainer.model.train()
         assert not torch.equal(embeddings(ids), silent)
     assert torch.equal(embeddings(ids), silent)
+
+
+def test_losses_are_scaled_where_computing_in_float16_and_no_weight_is_trained_in_it(backbone: Path) -> None:
+    model = model_of(config_of(backbone))
+    plan = make_plan(config_of(backbone), 8)
+
+    def scaled(computed: torch.dtype | None) -> bool:
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        training = config_of(backbone).training
+        return bool(Updates(model, trained, training, plan, "cpu", computed=computed).scale())
+
+    assert [scaled(computed) for computed in (None, torch.bfloat16, torch.float16)] == [False, False, True]
+    for weight in model.parameters():
+        weight.data = weight.data if weight.requires_grad else weight.data.half()
+    assert scaled(None), "a backbone that is held in float16, without mixed precision"
+    model.half()
+    assert not scaled(None)

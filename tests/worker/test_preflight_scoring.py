@@ -9,6 +9,7 @@ import torch
 from llm_studio.data.types import Conversation, Message
 from llm_studio.errors import Cancelled
 from llm_studio.evaluation.scoring import Question, make_questions
+from llm_studio.modeling import decoding
 from llm_studio.modeling.generation import answering_order, generate
 from llm_studio.modeling.loading import load_model
 from llm_studio.tokens.template import Template
@@ -51,10 +52,12 @@ def test_rows_that_join_take_the_places_of_ended_ones() -> None:
 
 
 @pytest.mark.parametrize("joining", [True, False])
-def test_the_steps_told_are_those_that_generation_takes(backbone: Path, joining: bool) -> None:
+def test_the_steps_told_are_those_that_generation_takes(
+    backbone: Path, joining: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "JOIN_ON", {"cpu"} if joining else set())
     longest = 6 if joining else 4
-    changes = {"prediction.batch_size_inference": 4, "prediction.max_time": 0.0 if joining else 600.0}
-    config = config_of(backbone, **{"prediction.max_length_inference": longest} | changes)
+    config = config_of(backbone, **{"prediction.max_length_inference": longest, "prediction.batch_size_inference": 4})
     template, _ = rows_of(config)
     model, _ = load_model(config, device="cpu")
     asked = [question.prompt for question in questions_of(template)]

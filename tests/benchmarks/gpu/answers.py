@@ -14,13 +14,12 @@ ROWS, AT_ONCE = 512, 128
 TINY_ROWS, TINY_AT_ONCE = 24, 8
 SHORTEST = 0.1
 """Answers end after a share of the longest one, drawn evenly from this one up, which nobody knows beforehand."""
-UNJOINED = 600.0
-"""A limit of time that is not reached, with which batches begin together."""
 
 
 def measure(shape: Shape, device: str, turns: int) -> dict[str, Any]:
     """Tokens of answers per second of both, in turns; the answers must be as long as was drawn."""
     from llm_studio.config.prediction import Prediction
+    from llm_studio.modeling import decoding
     from llm_studio.modeling.answering import Asked
     from llm_studio.modeling.decoding import Ending, decode
 
@@ -37,17 +36,19 @@ def measure(shape: Shape, device: str, turns: int) -> dict[str, Any]:
     found: dict[str, list[float]] = {"joining": [], "batches": []}
     tidy(device)
     for _ in range(turns):
-        for name, limit in (("joining", 0.0), ("batches", UNJOINED)):
+        for name, devices in (("joining", {"cpu", "cuda"}), ("batches", set[str]())):
+            decoding.JOIN_ON = devices
             answers: dict[int, list[int]] = {}
             began = now(device)
             decode(
-                model, asked, Prediction(max_length_inference=longest, max_time=limit), Ending((), None, 0),
+                model, asked, Prediction(max_length_inference=longest), Ending((), None, 0),
                 at_once=lambda width: at_once, answered=answers.__setitem__,
             )  # fmt: skip
             found[name].append(sum(limits) / (now(device) - began))
             if [len(answers[row]) for row in range(rows)] != limits:
                 raise RuntimeError(f"{name}: the answers are not as long as they should be")
     peak = peak_bytes(device)
+    decoding.JOIN_ON = {"cuda"}
     return found | {"rows": rows, "at once": at_once, "ratio": as_dict(ratios(*found.values())), "peak_bytes": peak}
 
 
