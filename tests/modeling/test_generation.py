@@ -1,6 +1,5 @@
 """Answers of a tiny model: those of transformers, whatever the batch; every setting of an answer does what it says."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -112,29 +111,6 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     chances = torch.tensor([[0.1, 0.0, 0.6, 0.3]]).expand(10_000, -1)
     drawn = drawn_at(chances, torch.linspace(0, 1 - 1e-6, 10_000)[:, None])
     assert (drawn.bincount(minlength=4) / 10_000).tolist() == pytest.approx([0.1, 0.0, 0.6, 0.3], abs=2e-3)
-
-
-def test_an_answer_ends_before_a_stop_text(backbone: Path, model: Any, template: Template) -> None:
-    whole = generate(model, template, PROMPTS, settings(backbone))
-    place = max(range(len(whole)), key=lambda row: len(whole[row]))
-    stop = whole[place][len(whole[place]) // 2 :][:3]
-    stopping = rows_of(settings(backbone, stop_tokens=stop))[0]
-    for changes in ({}, {"num_beams": 1, "batch_size_inference": 2}):
-        found = generate(model, stopping, PROMPTS, settings(backbone, stop_tokens=stop, **changes))
-        assert found[place] == whole[place].split(stop)[0].strip()
-        assert not any(stop in answer for answer in found)
-
-
-def test_the_time_limit_ends_a_batch(backbone: Path, model: Any, template: Template) -> None:
-    def slow(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        time.sleep(0.02)
-        return output
-
-    hook = model.get_input_embeddings().register_forward_hook(slow)
-    config = settings(backbone, max_time=0.1, max_length_inference=200, min_length_inference=200)
-    found = generate(model, template, [[5, 6]], config)
-    hook.remove()
-    assert 0 < len(template.tokenizer(found[0])["input_ids"]) < 60
 
 
 def test_a_stop_is_obeyed_between_two_tokens(backbone: Path, model: Any, template: Template) -> None:
