@@ -24,6 +24,7 @@ from llm_studio.worker.preflight_memory import (
     bytes_now,
     device_bytes,
     forget_peak,
+    of_an_experiment,
     peak_bytes,
 )
 from llm_studio.worker.preflight_saving import write_checkpoint, write_state
@@ -85,8 +86,8 @@ def measure(
         device=device,
         device_bytes=device_bytes(device),
         available_bytes=available_bytes(device),
-        peak_bytes=peak,
-        scoring_peak_bytes=scoring_peak,
+        peak_bytes=of_an_experiment(peak, device),
+        scoring_peak_bytes=of_an_experiment(scoring_peak, device),
         answer_bytes=scoring.answer_bytes,
         answers_at_once=scoring.answers_at_once,
         base_bytes=base,

@@ -11,6 +11,7 @@ from llm_studio.worker.preflight_memory import (
     device_bytes,
     forget_peak,
     machine_bytes,
+    of_an_experiment,
     peak_bytes,
 )
 
@@ -47,3 +48,8 @@ def test_a_peak_that_is_forgotten_counts_anew_from_what_is_held() -> None:
         assert peak_bytes("cpu") < before - MORE // 2
     else:
         assert peak_bytes("cpu") == before
+
+
+def test_an_experiment_takes_somewhat_more_than_its_check_on_a_cpu_alone() -> None:
+    assert of_an_experiment(1_000_000_000, "cpu") == 1_100_000_000
+    assert of_an_experiment(1_000_000_000, "cuda:0") == 1_000_000_000
