@@ -17,7 +17,7 @@ from sqlitedict import SqliteDict
 FILE = "charts.db"
 TABLE = "rows"
 JOURNAL_MODE = "WAL"
-BATCH_SECONDS = 0.5
+BATCH_SECONDS = 1.0
 BATCH_ROWS = 200
 STEP = "step"
 
@@ -38,7 +38,7 @@ class ChartsDb:
     def append(self, kind: str, row: dict[str, Any]) -> int:
         """Add a row; gives its sequence number.
 
-        Rows of kind "step" are committed together, twice a second; any other kind at once.
+        Rows of kind "step" are committed together, once a second; any other kind at once.
         """
         with self._lock:
             rows = self._open()
