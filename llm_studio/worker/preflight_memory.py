@@ -10,7 +10,7 @@ FORGETS = Path("/proc/self/clear_refs")
 PEAK = "VmHWM:"
 LEFT_BEHIND = 0.1
 """On a CPU an experiment takes this share more at its peak than the few steps and answers of a check: kernels for more
-lengths of rows, and holes in the heap, on which an evaluation comes on top. It was 5 to 19 % in six configurations
+lengths of rows, and holes in the heap, on which an evaluation comes on top. It was 5 to 19 % in five configurations
 (`make bench ARGS=forecast`). On a GPU only what torch has allocated counts, which does not grow."""
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
