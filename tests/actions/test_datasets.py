@@ -1,7 +1,5 @@
 """Importing, changing and deleting data sets: what the page and the command line both do."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,70 +13,19 @@ from llm_studio.data import open_dataset
 from llm_studio.data.jobs import dataset_statistics, import_read
 from llm_studio.data.staging import staging_folder
 from llm_studio.errors import Cancelled, UserError
-from llm_studio.store import DatasetRecord, Home, JobRecord, Store
+from llm_studio.store import DatasetRecord, Store
+from tests.support.data_jobs import draft_of, file_of, finish, imported, nothing_is_left, quiet, run, upload
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A store in a new home."""
-    home = Home(tmp_path / "home")
-    home.create()
-    opened = Store.open(home)
-    yield opened
-    opened.close()
-
-
-def file_of(path: Path, rows: int = 40, **more: Any) -> Path:
-    lines = [{"question": f"Question {index}?", "answer": f"Answer {index}.", **more} for index in range(rows)]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
-def upload(store: Store, name: str = "a.jsonl", rows: int = 40) -> dict[str, object]:
-    path = file_of(store.home.uploads / f"0123-{name}", rows)
-    return {"kind": "upload", "path": str(path), "name": name}
-
-
-def quiet(share: float | None, words: str) -> None:
-    """Hears the report and says nothing."""
-
-
-def run(store: Store, job: JobRecord) -> None:
-    """Does what the data job process does."""
-    try:
-        store.jobs.finish(job.id, "done", result=import_read(store.home, store, job, quiet))
-    except UserError as error:
-        store.jobs.finish(job.id, "failed", error=error.as_dict())
-
-
-def draft_of(store: Store, rows: int = 40, name: str = "a.jsonl") -> str:
-    job = actions.start_import(store, upload(store, name, rows))
-    run(store, job)
-    return job.id
-
-
-def imported(store: Store, name: str = "Questions", rows: int = 40) -> DatasetRecord:
-    job_id = draft_of(store, rows)
-    draft = actions.import_draft(store, job_id).draft
-    assert draft is not None
-    return finish(store, job_id, name, draft.dataset_settings())
-
-
-def finish(store: Store, job_id: str, name: str, settings: DatasetSettings) -> DatasetRecord:
-    """Asks for the data set and does what the data job process does."""
-    job = actions.start_finish(store, job_id, name=name, settings=settings)
-    try:
-        made = run_finish(store.home, store, job, quiet)
-    except BaseException:
-        store.jobs.finish(job.id, "failed")
-        raise
-    store.jobs.finish(job.id, "done", result=made)
-    return store.datasets.get(str(made["dataset_id"]))
-
-
-def nothing_is_left(store: Store) -> bool:
-    folders = (store.home.staging, store.home.datasets, store.home.uploads)
-    return not any(list(folder.iterdir()) for folder in folders) and store.datasets.list() == []
+def experiment_on(store: Store, record: DatasetRecord) -> str:
+    return store.experiments.create(
+        "problem_type: causal_lm\n",
+        name="First try",
+        dataset_id=record.id,
+        backbone="starter",
+        problem_type="causal_lm",
+        device="cpu",
+    ).id
 
 
 def test_an_import_goes_from_upload_to_data_set(store: Store) -> None:
@@ -247,63 +194,6 @@ def test_an_upload_outside_the_uploads_is_refused(store: Store, tmp_path: Path) 
     assert outside.is_file()
 
 
-def test_the_command_line_imports_in_one_call(store: Store, tmp_path: Path) -> None:
-    heard: list[str] = []
-    record = actions.import_dataset(
-        store,
-        {"kind": "local", "path": str(file_of(tmp_path / "a b.jsonl"))},
-        changes={"validation_size": 0.25},
-        report=lambda share, words: heard.append(words),
-    )
-    assert (record.name, record.validation_rows) == ("a b", 10)
-    assert "Checking every row: 40 of 40" in heard
-    again = actions.import_dataset(store, {"kind": "local", "path": str(tmp_path / "a b.jsonl")})
-    assert again.name == "a b 2"
-    with pytest.raises(UserError, match="no column “nothing”"):
-        actions.import_dataset(
-            store, {"kind": "local", "path": str(tmp_path / "a b.jsonl")}, changes={"answer_column": "nothing"}
-        )
-    assert list(store.home.staging.iterdir()) == [] and len(store.datasets.list()) == 2
-
-
-def test_conversations_without_an_answer_are_refused_on_the_command_line(store: Store, tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps([{"conversations": [{"from": "human", "value": "x"}]}] * 3))
-    with pytest.raises(UserError, match="None of the 3 rows can be used: there is no answer to learn"):
-        actions.import_dataset(store, {"kind": "local", "path": str(path)})
-    assert nothing_is_left(store)
-
-
-def test_a_table_without_text_is_refused_with_the_reason_of_the_guess(store: Store, tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps([{"n": number} for number in range(3)]))
-    with pytest.raises(UserError, match="No column of “n” holds text that could be an answer"):
-        actions.import_dataset(store, {"kind": "local", "path": str(path)})
-    assert nothing_is_left(store)
-
-
-def test_named_columns_go_over_a_guess_of_another_layout(store: Store, tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    rows = [
-        {"text": f"A film that lasts {number} minutes", "label": ["good", "bad"][number % 2]} for number in range(40)
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = {"kind": "local", "path": str(path)}
-    assert actions.import_dataset(store, source).settings["layout"] == "labelled"
-    record = actions.import_dataset(store, source, changes={"answer_column": "label"})
-    assert record.settings["layout"] == "instruction" and record.train_rows > 0
-
-
-def test_the_command_line_takes_an_own_validation_file(store: Store, tmp_path: Path) -> None:
-    record = actions.import_dataset(
-        store,
-        {"kind": "local", "path": str(file_of(tmp_path / "a.jsonl"))},
-        validation_file=file_of(tmp_path / "b.jsonl", 5),
-    )
-    assert (record.train_rows, record.validation_rows) == (40, 5)
-    assert open_dataset(store.home.dataset(record.id)).split.own_file
-
-
 def test_every_sample_imports_with_nothing_to_correct(store: Store) -> None:
     from llm_studio.starter import SAMPLES
 
@@ -312,17 +202,6 @@ def test_every_sample_imports_with_nothing_to_correct(store: Store) -> None:
         assert tuple(record.settings["prompt_column"]) == tuple(sample.prompt_columns)
         assert (record.settings["layout"] == "instruction") == bool(sample.answer_column)
         assert (record.name, record.validation_rows) == (sample.title, 120)
-
-
-def experiment_on(store: Store, record: DatasetRecord) -> str:
-    return store.experiments.create(
-        "problem_type: causal_lm\n",
-        name="First try",
-        dataset_id=record.id,
-        backbone="starter",
-        problem_type="causal_lm",
-        device="cpu",
-    ).id
 
 
 def test_a_data_set_in_use_cannot_be_deleted_or_changed(store: Store) -> None:

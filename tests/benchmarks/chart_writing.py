@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -21,6 +21,9 @@ from llm_studio.starter import BACKBONE, RECOMMENDED, SAMPLES
 from llm_studio.store import Home, Store
 from llm_studio.store.charts_db import ChartsDb
 from llm_studio.worker.job_reporting import Reporter
+
+if TYPE_CHECKING:
+    from llm_studio.data.types import Conversation
 
 POINTS, PART = 100_000, 10_000
 NEW_POINTS, READS = 200, 50
@@ -61,7 +64,6 @@ def share_of_a_step() -> dict[str, float]:
     share_cores()  # as the process of an experiment does, before torch is there
     import torch
 
-    from llm_studio.data.types import Conversation, Message
     from llm_studio.modeling import devices
     from llm_studio.modeling.adapters import make_trainable
     from llm_studio.modeling.loading import load_model, load_tokenizer, quiet
@@ -73,19 +75,13 @@ def share_of_a_step() -> dict[str, float]:
 
     quiet()
     devices.set_threads()
-    lines = [json.loads(line) for line in SAMPLES[0].path.read_text(encoding="utf-8").splitlines()]
     with tempfile.TemporaryDirectory() as folder, contextlib.closing(Store.open(made_home(Path(folder)))) as store:
         dataset = import_dataset(store, {"kind": "starter", "name": SAMPLES[0].name}, name="rows")
         config = make_config({**RECOMMENDED, "llm_backbone": "starter", "dataset_id": dataset.id, "training.epochs": 1})
         record = start_experiment(store, config)
         reporter = Reporter(store, record.id, threading.Event())
         template = make_template(load_tokenizer(config), config)
-        samples = [
-            template.encode(
-                Conversation(row, (Message("user", line["order"]), Message("assistant", line["json"], True)))
-            )
-            for row, line in enumerate(lines[: STEPS * config.training.batch_size])
-        ]
+        samples = [template.encode(one) for one in conversations(STEPS * config.training.batch_size)]
         model, _ = load_model(config.with_changes({"llm_backbone": str(BACKBONE)}), device="cpu", trains=True)
         model = make_trainable(model, config, quantised=False).model
         no_evaluations: Any = SimpleNamespace(config=config)
@@ -121,6 +117,17 @@ def share_of_a_step() -> dict[str, float]:
     print(f"a step of the starter takes {1000 * step:.0f} ms, writing its charts {1000 * writing:.2f} ms: {share:.2%}")
     print(f"  bar {BAR_SHARE:.0%}: {'met' if share < BAR_SHARE else 'MISSED'}", flush=True)
     return {"step_ms": 1000 * step, "writing_ms": 1000 * writing, "share": share}
+
+
+def conversations(count: int) -> "list[Conversation]":
+    """The first rows of the first sample."""
+    from llm_studio.data.types import Conversation, Message
+
+    lines = [json.loads(line) for line in SAMPLES[0].path.read_text(encoding="utf-8").splitlines()[:count]]
+    return [
+        Conversation(row, (Message("user", line["order"]), Message("assistant", line["json"], True)))
+        for row, line in enumerate(lines)
+    ]
 
 
 def made_home(folder: Path) -> Home:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_studio.data import browse
+from llm_studio.data import browse, open_dataset
 from llm_studio.data.dataset import Table
 from llm_studio.errors import Cancelled, UserError
 from llm_studio.store import Store
@@ -85,3 +85,8 @@ def test_the_order_job_keeps_its_order(store: Store) -> None:
     order = browse.order_of(folder, "a")
     assert order is not None
     assert np.array_equal(order.rows(descending=False), np.argsort([(i * 7) % 50 for i in range(50)]))
+
+
+def test_a_folder_without_a_data_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no longer there"):
+        open_dataset(tmp_path)

@@ -13,7 +13,6 @@ from llm_studio.data import Dataset, open_dataset
 from llm_studio.data.connectors import SourceFile
 from llm_studio.data.fixes.recipe import Recipe, Step
 from llm_studio.data.prepare import prepare, preview
-from llm_studio.data.reading import Reading, read_file
 from llm_studio.data.staging import add_validation_file, read_into_staging
 from llm_studio.errors import UserError
 
@@ -297,16 +296,3 @@ def test_rows_come_by_page_and_by_search(make: Make) -> None:
     assert dataset.row(5000)["q"] == "Straße NEEDLE"
     with pytest.raises(UserError, match=r"There is no row 6000; the data set has 5004 rows\."):
         dataset.row(5999)
-
-
-def test_a_folder_without_a_data_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no longer there"):
-        open_dataset(tmp_path)
-
-
-def test_a_reading_survives_being_saved(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("q;a\n1;2\n")
-    reading = read_file(path, "a.csv", tmp_path / "rows.parquet", quiet)
-    reading.save(tmp_path / "reading.json")
-    assert Reading.load(tmp_path / "reading.json") == reading

@@ -146,3 +146,11 @@ def test_the_hash_does_not_depend_on_how_the_rows_came_in_blocks(read: Read, mon
         monkeypatch.setattr(sink, "GROUP_ROWS", size // 20)
         again, rows_again = read("\n".join(lines), "a.jsonl")
         assert (again.rows_sha256, rows_again, again.columns) == (whole.rows_sha256, rows, whole.columns)
+
+
+def test_a_reading_survives_being_saved(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("q;a\n1;2\n")
+    reading = read_file(path, "a.csv", tmp_path / "rows.parquet", lambda share, words: None)
+    reading.save(tmp_path / "reading.json")
+    assert Reading.load(tmp_path / "reading.json") == reading

@@ -41,3 +41,11 @@ class Tab:
     def choose(self, name: str, value: Any) -> None:
         self.context.draft[f"set/{name}"] = value
         self.act(f"set/{name}", value)
+
+
+def shown(outcome: Outcome | None) -> str:
+    """What an action opened: the components of its dialog or side panel."""
+    assert outcome is not None
+    overlay = outcome.dialog or outcome.panel
+    assert overlay is not None
+    return json.dumps([item.dump() for item in overlay.items], ensure_ascii=False)

@@ -1,37 +1,24 @@
 """The pages of experiments without a browser: every state, every tab, what actions do, and that data stays inert."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as parquet
 import pytest
 
 from llm_studio.actions.datasets import import_dataset
 from llm_studio.config import make_config, to_yaml
 from llm_studio.errors import UserError
-from llm_studio.store import DatasetRecord, ExperimentRecord, Home, Store
+from llm_studio.store import DatasetRecord, Store
 from llm_studio.store.charts_db import ChartsDb
 from llm_studio.store.rounds import Round
 from llm_studio.ui.diff import INPUTS, components
-from llm_studio.ui.page import Context, Event, Outcome, Page
 from llm_studio.ui.pages import compare, experiment, experiments
 from llm_studio.ui.pages import experiment_words as say
+from tests.support.experiments import BEFORE, HOSTILE, add
+from tests.support.tab import Tab, shown
 
-HOSTILE = "<img src=x onerror=\"window.hacked=1\"> & 'quotes' `code`"
-BEFORE = {"step": 0, "rows": 100, "validation_loss": 3.5, "perplexity": 33.1, "bleu": 3.1, "exact_match": 0.0}
-BEST = {"step": 40, "rows": 100, "validation_loss": 0.8, "perplexity": 2.2, "bleu": 82.4, "exact_match": 0.55}
-LAST = {"step": 60, "rows": 100, "validation_loss": 0.9, "perplexity": 2.5, "bleu": 80.0, "exact_match": 0.5}
-FAILURE = {"what": "Out of memory.", "where": "log.txt", "fix": "Lower the batch size."}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(Home(tmp_path / "home"))
-    yield opened
-    opened.close()
+STATES = ("queued", "running", "finished", "stopped", "failed")
+TABS = ("overview", "samples", "logs", "data", "config", "files")
 
 
 @pytest.fixture
@@ -43,78 +30,6 @@ def dataset(store: Store) -> DatasetRecord:
     )  # fmt: skip
     store.home.dataset(found.id).mkdir()
     return found
-
-
-def add(store: Store, dataset: DatasetRecord, name: str, status: str = "finished", **changes: Any) -> ExperimentRecord:
-    config = make_config({"experiment_name": name, "dataset_id": dataset.id, **changes})
-    record = store.experiments.create(
-        to_yaml(config), name=name, dataset_id=dataset.id, backbone="starter", problem_type="causal_lm", device="cpu"
-    )
-    if status == "queued":
-        return record
-    store.experiments.claim(record.id)
-    folder = store.home.experiment(record.id)
-    (folder / "log.txt").write_text(f"Loading {HOSTILE}\n")
-    charts = ChartsDb(folder)
-    charts.append("note", {"text": HOSTILE})
-    for step in range(1, 61):
-        charts.append("step", {"step": step, "epoch": step / 60, "loss": 1 / step, "tokens_per_second": 12473.0})
-    charts.append("evaluation", LAST)
-    charts.close()
-    (folder / "predictions").mkdir()
-    for step in (0, 60):
-        rows = [
-            {"row": row, "prompt": f"{row} {HOSTILE}", "target": HOSTILE, "output": HOSTILE if step else "",
-             "nll_nats": 3.0, "answer_tokens": 6, "bleu": float(row), "exact_match": row > 30}
-            for row in range(40)
-        ]  # fmt: skip
-        parquet.write_table(pa.Table.from_pylist(rows), folder / "predictions" / f"{step:08d}.parquet")
-    for name_ in ("best", "last"):
-        (folder / "checkpoints" / name_).mkdir(parents=True)
-        (folder / "checkpoints" / name_ / "adapter_config.json").write_text("{}")
-    if status == "stopped":
-        (folder / "checkpoints" / "resume").mkdir()
-    scores = {"before": BEFORE, "last": LAST, "best": BEST}
-    store.experiments.update(record.id, progress=0.42, eta_seconds=170.0, phase="Learning: step 60", scores=scores)
-    if status != "running":
-        store.experiments.finish(record.id, status, FAILURE if status == "failed" else None)
-    return store.experiments.get(record.id)
-
-
-class Tab:
-    """One browser tab on one page."""
-
-    def __init__(self, store: Store, page: Page, *args: str, **query: str) -> None:
-        self.page = page
-        self.context = Context(store=store, home=store.home, route=page.route, args=args, query=query)
-
-    def dumps(self) -> list[dict[str, Any]]:
-        data = self.page.load(self.context, self.context.args)
-        cards = list(self.page.cards(data))
-        names = [card.name for card in cards]
-        assert len(set(names)) == len(names)
-        assert self.page.crumbs is None or self.page.crumbs(data)
-        seconds = self.page.refresh_seconds
-        assert seconds(data) if callable(seconds) else seconds
-        return [card.item.dump() for card in cards]
-
-    def text(self) -> str:
-        return json.dumps(self.dumps(), ensure_ascii=False)
-
-    def act(self, name: str, value: Any = True, kind: str = "click") -> Outcome | None:
-        head, _, argument = name.partition("/")
-        return self.page.actions[head](self.context, self.context.args, Event(head, argument, value, kind))
-
-
-def shown(outcome: Outcome | None) -> str:
-    assert outcome is not None
-    overlay = outcome.dialog or outcome.panel
-    assert overlay is not None
-    return json.dumps([item.dump() for item in overlay.items], ensure_ascii=False)
-
-
-STATES = ("queued", "running", "finished", "stopped", "failed")
-TABS = ("overview", "samples", "logs", "data", "config", "files")
 
 
 def test_an_empty_list_says_what_to_do_first(store: Store, dataset: DatasetRecord) -> None:

@@ -1,82 +1,20 @@
-"""The supervisor with real processes: order, devices, kill -9, restart, stop, data jobs and model servers."""
+"""The supervisor with real processes: order of experiments, devices, kill -9, restart, stop."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
-from llm_studio.store import ExperimentRecord, Home, Store
 from llm_studio.store.charts_db import ChartsDb
 from llm_studio.store.processes import own_identity, send_signal
 from llm_studio.worker.start import run_experiment
+from tests.support.supervised import HERE, Studio, until
 
-HERE = Path(__file__).parent
 TRAINER = [sys.executable, str(HERE / "fake_trainer.py")]
-
-
-class Studio:
-    """A home with a supervisor that can be ended and started again."""
-
-    def __init__(self, path: Path) -> None:
-        self.home = Home(path)
-        self.store = Store.open(self.home)
-        self.dataset = self.store.datasets.create(
-            name="stories", row_count=1, train_rows=1, validation_rows=0, settings={}, fingerprint="f",
-            source="starter", size_bytes=1,
-        )  # fmt: skip
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, str(HERE / "fake_supervisor.py"), "--home", str(self.home.path)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        until(self.store.supervisor_is_alive, seconds=15)
-
-    def end(self, number: int = signal.SIGTERM) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-        self.process.wait(timeout=20)
-        self.process = None
-
-    def add(self, name: str, behaviour: str = "work 0.2", device: str = "cpu") -> ExperimentRecord:
-        return self.store.experiments.create(
-            behaviour, name=name, dataset_id=self.dataset.id, backbone="b", problem_type="causal_lm", device=device
-        )
-
-    def status(self, record: ExperimentRecord) -> str:
-        return self.store.experiments.get(record.id).status
-
-    def learning(self, record: ExperimentRecord) -> bool:
-        found = self.store.experiments.get(record.id)
-        return found.status == "running" and found.progress > 0
-
-    def pid(self, record: ExperimentRecord) -> int:
-        found = self.store.experiments.get(record.id).pid
-        assert found, "it has no process"  # os.kill(0) would end the tests themselves
-        return found
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    made = Studio(tmp_path / "home")
-    yield made
-    if made.process is not None:
-        made.end()
-    for record in made.store.experiments.list():
-        send_signal(record.pid, record.pid_started_at, signal.SIGKILL, word=record.id)
-    made.store.close()
-
-
-def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.03)
 
 
 def test_runs_one_experiment_after_the_other_on_a_device_in_the_order_of_the_queue(studio: Studio) -> None:
@@ -236,73 +174,6 @@ def test_one_home_has_one_supervisor(studio: Studio) -> None:
     assert "running on this home already" in second.stdout
 
 
-def test_data_jobs_run_two_at_a_time_and_give_their_result(studio: Studio) -> None:
-    jobs = [studio.store.jobs.create("count", {"to": 10}) for _ in range(4)]
-    studio.start()
-    most = 0
-    while studio.store.jobs.list(active=True):
-        most = max(most, len(studio.store.jobs.list(status="running")))
-        time.sleep(0.02)
-    assert most == 2
-    assert [studio.store.jobs.get(job.id).result for job in jobs] == [{"counted": 10}] * 4
-
-
-def test_a_data_job_says_what_was_wrong(studio: Studio) -> None:
-    refused, faulty, unknown = (studio.store.jobs.create(kind, {}) for kind in ("refuse", "fault", "nothing"))
-    studio.start()
-    until(lambda: not studio.store.jobs.list(active=True))
-    errors = [studio.store.jobs.get(job.id).error or {} for job in (refused, faulty, unknown)]
-    assert errors[0] == {"what": "Row 3 has no answer.", "where": "file.csv, row 3", "fix": "Fill it."}
-    assert "fault of the studio: KeyError" in errors[1]["what"]
-    assert "no data job of kind" in errors[2]["what"]
-
-
-def test_a_cancelled_data_job_ends_and_leaves_nothing(studio: Studio) -> None:
-    job = studio.store.jobs.create("count", {"to": 10_000})
-    studio.start()
-    until(lambda: (studio.store.jobs.get(job.id).progress or 0) > 0)
-    studio.store.jobs.request_cancel(job.id)
-    until(lambda: studio.store.jobs.get(job.id).status == "cancelled", seconds=5)
-
-
-def test_a_data_job_that_does_not_listen_is_killed_and_its_leavings_removed(studio: Studio) -> None:
-    job = studio.store.jobs.create("deaf", {})
-    studio.start()
-    until(lambda: (studio.home.staging / job.id).is_dir())
-    studio.store.jobs.request_cancel(job.id)
-    until(lambda: studio.store.jobs.get(job.id).status == "cancelled", seconds=15)
-    assert not (studio.home.staging / job.id).exists()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_data_job_ends_with_the_supervisor_and_starts_again(studio: Studio, number: int) -> None:
-    job = studio.store.jobs.create("count", {"to": 40})
-    studio.start()
-    until(lambda: (studio.store.jobs.get(job.id).progress or 0) > 0)
-    pid = studio.store.jobs.get(job.id).pid or 0
-    studio.end(number)
-    until(lambda: not psutil.pid_exists(pid))
-    studio.start()
-    until(lambda: studio.store.jobs.get(job.id).status == "done", seconds=15)
-
-
-def test_a_chat_on_a_busy_gpu_waits_and_says_for_whom_and_one_on_the_cpu_does_not(studio: Studio) -> None:
-    running = studio.add("training", "work 60", device="cuda:0")
-    studio.start()
-    until(lambda: studio.learning(running))
-    on_gpu = studio.store.servers.request("ab12", "cuda:0")
-    on_cpu = studio.store.servers.request("ab12", "cpu")
-    until(lambda: studio.store.servers.get(on_cpu.id).status == "ready")
-    found = studio.store.servers.get(on_gpu.id)
-    assert found.status == "queued" and found.phase == "Waiting for cuda:0: the experiment training uses it"
-    studio.store.experiments.request_stop(running.id)
-    until(lambda: studio.store.servers.get(on_gpu.id).status == "ready")
-    next_one = studio.add("next", device="cuda:0")
-    until(lambda: "a chat uses cuda:0" in studio.store.experiments.get(next_one.id).phase)
-    studio.store.servers.request_stop(on_gpu.id)
-    until(lambda: studio.status(next_one) == "finished")
-
-
 def test_an_experiment_on_two_devices_waits_for_both_and_those_behind_it_wait_for_it(studio: Studio) -> None:
     first = studio.add("first", "work 60", device="cuda:0")
     both = studio.add("both", "work 60", device="cuda:0,cuda:1")
@@ -317,22 +188,3 @@ def test_an_experiment_on_two_devices_waits_for_both_and_those_behind_it_wait_fo
     assert studio.status(behind) == "queued"
     studio.store.experiments.request_stop(both.id)
     until(lambda: studio.status(behind) == "finished")
-
-
-def test_an_idle_or_dead_server_ends(studio: Studio) -> None:
-    studio.start()
-    idle = studio.store.servers.request("ab12", "cpu")
-    until(lambda: studio.store.servers.get(idle.id).status == "ready")
-    until(lambda: studio.store.servers.get(idle.id).status == "stopped")
-    killed = studio.store.servers.request("ab12", "cpu")
-    until(lambda: studio.store.servers.get(killed.id).status == "ready")
-    pid = studio.store.servers.get(killed.id).pid
-    assert pid
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: studio.store.servers.get(killed.id).status == "failed", seconds=5)
-    last = studio.store.servers.request("ab12", "cpu")
-    until(lambda: studio.store.servers.get(last.id).status == "ready")
-    pid = studio.store.servers.get(last.id).pid or 0
-    studio.end()
-    assert not psutil.pid_exists(pid)
-    assert studio.store.servers.get(last.id).status == "stopped"
