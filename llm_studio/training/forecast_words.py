@@ -74,16 +74,16 @@ def advice(found: Forecast, measured: Measured, config: ExperimentConfig) -> tup
 def memory_advice(measured: Measured, config: ExperimentConfig) -> list[str]:
     """Ways to need less memory, those that change no result first."""
     training, changes = config.training, []
-    of_step = max(0, measured.peak_bytes - measured.base_bytes) / max(1, measured.step_rows)
-    rows = measured.step_rows
+    of_step = max(0, measured.peak_bytes - measured.base_bytes) / max(1, measured.rows_at_once)
+    rows = measured.rows_at_once
     while rows > 1 and (measured.base_bytes + of_step * rows) * (1 + MARGIN) > measured.available_bytes:
         rows //= 2
-    if rows < training.batch_size:
+    if rows < measured.rows_at_once or measured.step_rows < training.batch_size:
         steps = -(-training.batch_size * training.grad_accumulation // rows)
         about = size(measured.base_bytes + of_step * rows)
         changes.append(f"Batch size {rows} with gradient accumulation {steps}: the same result, peak about {about}.")
     if not config.architecture.gradient_checkpointing:
-        about = size(measured.base_bytes + of_step * measured.step_rows * KEPT_BY_CHECKPOINTING)
+        about = size(measured.base_bytes + of_step * measured.rows_at_once * KEPT_BY_CHECKPOINTING)
         slower = f"{100 * (CHECKPOINTING_COSTS - 1):.0f} % slower"
         changes.append(f"Gradient checkpointing: the same result, peak about {about}, about {slower}.")
     if training.lora:
@@ -92,7 +92,7 @@ def memory_advice(measured: Measured, config: ExperimentConfig) -> list[str]:
         changes.append("LoRA: trains a small adapter instead of all weights, which needs no optimiser state for them.")
     shorter = config.tokenizer.max_length // 2
     if shorter >= 64:
-        about = size(measured.base_bytes + of_step * measured.step_rows / 2)
+        about = size(measured.base_bytes + of_step * measured.rows_at_once / 2)
         changes.append(
             f"Longest conversation {shorter:,} tokens: peak about {about}; longer rows lose their beginning or are "
             "left out, as set."

@@ -9,6 +9,7 @@ import torch
 from llm_studio.modeling.attention import attending_apart, choose_packed_attention, takes_logits_to_keep
 from llm_studio.modeling.kernels import CompiledLayers
 from llm_studio.modeling.lora_forward import fast_lora
+from llm_studio.modeling.norms import fast_norms
 from llm_studio.training.batches import MicroBatch
 from llm_studio.training.losses import weighted_nats
 from llm_studio.training.noise import EmbeddingNoise
@@ -55,6 +56,7 @@ class Forward:
         self._entered.enter_context(self._noise)
         if self._device.type == "cpu" and not self._compiled:
             self._entered.enter_context(fast_lora(self._model))
+            self._entered.enter_context(fast_norms(self._model))
         if self._compiled:
             self._entered.enter_context(self._compiled.running())
         return self

@@ -6,14 +6,20 @@ import math
 from collections.abc import Sequence
 
 
-def partition(lengths: Sequence[int], *, most_rows: int, processes: int = 1, packed: bool) -> list[list[list[int]]]:
+def partition(
+    lengths: Sequence[int], *, most_rows: int, most_tokens: int | None = None, processes: int = 1, packed: bool
+) -> list[list[list[int]]]:
     """places[process][micro-batch] = numbers of rows, in [0, len(lengths)).
 
     Every process gets the same number of micro-batches, as few as `most_rows` in each allow; some may stay empty.
+    Packed ones hold `most_tokens` on average at most, where rows are not longer.
     Packed rows cost what they hold, so they are balanced by tokens: the longest first, each to the emptiest micro-batch
     (Graham 1969). Padded rows cost what the longest beside them holds, so rows of like length go together.
     """
-    bins = processes * max(1, math.ceil(len(lengths) / (most_rows * processes)))
+    each = max(1, math.ceil(len(lengths) / (most_rows * processes)))
+    if packed and most_tokens is not None:
+        each = max(each, math.ceil(min(sum(lengths) / most_tokens, len(lengths)) / processes))
+    bins = processes * each
     longest_first = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     filled = _balanced(lengths, longest_first, bins, most_rows) if packed else _alike(longest_first, bins)
     return [filled[process::processes] for process in range(processes)]

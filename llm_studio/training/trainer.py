@@ -24,7 +24,7 @@ from llm_studio.modeling.loading import is_out_of_memory
 from llm_studio.modeling.recomputing import recompute, recomputes
 from llm_studio.tokens.sample import Sample
 from llm_studio.training.augmentation import Augmentation
-from llm_studio.training.batches import Layout
+from llm_studio.training.batches import Layout, most_tokens_at_once
 from llm_studio.training.checkpoints import Checkpoints, State
 from llm_studio.training.divergence import DivergedError
 from llm_studio.training.events import CheckpointSaved, EvaluationDue, Event, Listener, Note
@@ -70,11 +70,12 @@ class Trainer:
         self.plan = make_plan(config, len(samples))
         self._processes = processes
         self._most_rows = min(training.batch_size, most_rows or training.batch_size)
-        if self.device.type == "cpu":
+        if on_cpu := self.device.type == "cpu":
             draw_fewer(model)
+        width = int(model.get_input_embeddings().weight.shape[-1])
         layout = Layout(
             packed, self._most_rows, pad_id, training.loss_function, processes.size, processes.rank,
-            even=self.device.type == "cpu",
+            even=on_cpu, most_tokens=most_tokens_at_once(width) if on_cpu else None,
         )  # fmt: skip
         self.feed = Feed(samples, self.plan.order, layout, augment)
         self._called = wrapped(model, processes)

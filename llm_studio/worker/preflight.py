@@ -15,9 +15,8 @@ from llm_studio.evaluation.scoring import Question
 from llm_studio.modeling.heap import give_back
 from llm_studio.tokens.stored import StoredSamples
 from llm_studio.tokens.template import Template
-from llm_studio.training.batches import filled
+from llm_studio.training.batches import Layout, filled
 from llm_studio.training.forecast import Measured
-from llm_studio.training.partition import partition
 from llm_studio.training.trainer import Trainer
 from llm_studio.worker.preflight_memory import (
     available_bytes,
@@ -29,7 +28,7 @@ from llm_studio.worker.preflight_memory import (
 )
 from llm_studio.worker.preflight_saving import write_checkpoint, write_state
 from llm_studio.worker.preflight_scoring import ScoringTimes, time_scoring
-from llm_studio.worker.preflight_steps import PlannedStep, planned_steps, time_steps
+from llm_studio.worker.preflight_steps import PlannedStep, heaviest, planned_steps, time_steps
 
 Tell = Callable[[str], None]
 
@@ -79,8 +78,7 @@ def measure(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     tell("Scoring some rows")
-    peak = peak_bytes(device)
-    scoring, scoring_peak = scored(subject, should_stop)
+    peak, (scoring, scoring_peak) = peak_bytes(device), scored(subject, should_stop)
     return Measured(
         measured_at=time.time(),
         device=device,
@@ -93,6 +91,7 @@ def measure(
         base_bytes=base,
         weight_bytes=sum(weight.numel() * weight.element_size() for weight in subject.model.parameters()),
         step_rows=trainer.feed.layout.most_rows,
+        rows_at_once=rows_at_once(subject, trainer, steps),
         rows=len(subject.samples),
         start_seconds=start_seconds,
         first_step_seconds=times.first_seconds,
@@ -141,17 +140,22 @@ def steps_of(subject: Subject, trainer: Trainer) -> list[PlannedStep]:
     """The steps that the experiment will take; those of one epoch when it trains for none."""
     tokens, learned = (array.tolist() for array in subject.samples.lengths())
     steps = trainer.plan.steps or trainer.plan.steps_per_epoch
-    return planned_steps(steps, trainer.plan.order.of, tokens, learned, areas_of(subject))
+    return planned_steps(steps, trainer.plan.order.of, tokens, learned, areas_of(trainer.feed.layout))
 
 
-def areas_of(subject: Subject) -> Callable[[Sequence[int]], list[int]]:
+def rows_at_once(subject: Subject, trainer: Trainer, steps: Sequence[PlannedStep]) -> int:
+    """In the fullest micro-batch of the heaviest step."""
+    tokens = subject.samples.lengths()[0].tolist()
+    shares = trainer.feed.layout.shares([tokens[row] for row in heaviest(steps)[0].rows])
+    return max(len(places) for places in shares[0])
+
+
+def areas_of(layout: Layout) -> Callable[[Sequence[int]], list[int]]:
     """For the lengths of a step's rows: tokens that each of its micro-batches computes."""
-    most = subject.config.training.batch_size
 
     def areas(lengths: Sequence[int]) -> list[int]:
-        shares = partition(lengths, most_rows=most, packed=subject.packed)[0]
-        held = [[lengths[place] for place in places] for places in shares if places]
-        return [filled(sum(one)) if subject.packed else len(one) * max(one) for one in held]
+        held = [[lengths[place] for place in places] for places in layout.shares(lengths)[0] if places]
+        return [filled(sum(one)) if layout.packed else len(one) * max(one) for one in held]
 
     return areas
 

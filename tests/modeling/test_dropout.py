@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from llm_studio.modeling.dropout import SixteenBitDropout, draw_fewer
+from llm_studio.modeling.dropout import PIECE, SixteenBitDropout, draw_fewer, kept
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5])
@@ -19,6 +19,15 @@ def test_drops_this_share_scales_the_rest_and_passes_the_same_gradient(p: float,
     assert torch.equal(values.grad, made.detach())
     share_by_place = gone.float().view(-1)[: gone.numel() // 4 * 4].view(-1, 4).mean(0)
     assert share_by_place.tolist() == pytest.approx([p] * 4, abs=0.01)
+
+
+@pytest.mark.parametrize("count", [7, 4 * PIECE, 4 * PIECE + 5])
+def test_a_mask_drawn_in_pieces_is_the_mask_drawn_at_once(count: int) -> None:
+    torch.manual_seed(4)
+    drawn = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:count]
+    torch.manual_seed(4)
+    mask = kept((1, count), 0.3, torch.bfloat16)
+    assert mask.tolist() == [(drawn >= round(0.3 * 2**16) - 2**15).tolist()]
 
 
 def test_the_same_seed_drops_the_same() -> None:

@@ -12,6 +12,7 @@ from llm_studio.errors import UserError
 from llm_studio.modeling.attention import attending_apart, choose_packing, packed_difference
 from llm_studio.modeling.loading import quiet
 from llm_studio.tokens.sample import Sample
+from llm_studio.training import batches
 from llm_studio.training.batches import Layout, filled, micro_batches, packed
 from llm_studio.training.losses import token_weights
 from llm_studio.training.order import RowOrder
@@ -58,6 +59,27 @@ def test_micro_batches_and_packing_change_neither_the_loss_nor_the_gradient_of_a
     told, found = step_gradient(backbone, tmp_path, samples, loss, batch, packs)
     assert told == pytest.approx(float(expected), abs=1e-5)
     assert float((found - gradient(model)).norm() / gradient(model).norm()) <= 1e-4
+
+
+def test_a_cpu_takes_few_tokens_at_once_and_norms_in_one_pass_and_the_step_is_still_the_formulas(
+    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "CPU_TOKENS", 60)
+    monkeypatch.setattr(batches, "CPU_ELEMENTS", 0)
+    config = config_of(backbone, **{"training.batch_size": 12, "training.lora_dropout": 0.0})
+    _, samples = rows_of(config)
+    model = model_of(config)
+    expected = plain_loss(model, samples)
+    expected.backward()
+    trainer = trainer_of(config, tmp_path, packed=True)
+    step = trainer.feed.made_of(samples, 0)
+    assert len(step.batches) == -(-step.tokens // 60) > 1
+    with trainer.forward:
+        told = trainer._gradient(step)
+        norms = [one for one in trainer.model.modules() if type(one).__name__.endswith("RMSNorm")]
+        assert norms and all("forward" in vars(one) for one in norms)
+    assert float(told) == pytest.approx(float(expected.detach()), abs=1e-5)
+    assert float((gradient(trainer.model) - gradient(model)).norm() / gradient(model).norm()) <= 1e-4
 
 
 def test_the_two_averages_are_told_apart_by_rows_of_different_length() -> None:
@@ -151,6 +173,17 @@ def test_packed_micro_batches_hold_about_as_many_tokens_each() -> None:
     (share,) = partition(lengths, most_rows=4, packed=True)
     tokens = [sum(lengths[row] for row in places) for places in share]
     assert max(tokens) - min(tokens) <= 20
+
+
+@pytest.mark.parametrize(("processes", "batches"), [(1, 4), (2, 2)])
+def test_packed_micro_batches_hold_so_many_tokens_on_average_at_most(processes: int, batches: int) -> None:
+    lengths = [100, 90, 10, 20, 30, 70, 80, 40]
+    shares = partition(lengths, most_rows=8, most_tokens=120, processes=processes, packed=True)
+    assert [len(share) for share in shares] == [batches] * processes
+    assert sorted(row for share in shares for places in share for row in places) == list(range(8))
+    assert partition(lengths, most_rows=8, most_tokens=440, packed=True) == partition(lengths, most_rows=8, packed=True)
+    assert len(partition([900, 800], most_rows=2, most_tokens=120, packed=True)[0]) == 2
+    assert len(partition(lengths, most_rows=8, most_tokens=120, packed=False)[0]) == 1
 
 
 def test_padded_micro_batches_hold_rows_of_like_length() -> None:

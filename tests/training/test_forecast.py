@@ -20,6 +20,7 @@ MEASURED = Measured(
     base_bytes=900_000_000,
     weight_bytes=100_000_000,
     step_rows=4,
+    rows_at_once=4,
     rows=480,
     start_seconds=5.0,
     first_step_seconds=0.5,

@@ -27,7 +27,7 @@ def test_an_experiment_that_fits_is_told_in_three_sentences_and_needs_no_advice(
 
 
 def test_a_batch_that_ran_out_of_memory_names_the_one_that_fits_and_keeps_the_rows_of_a_step() -> None:
-    words, changes = said(replace(MEASURED, step_rows=1), **{"training.grad_accumulation": 2})
+    words, changes = said(replace(MEASURED, step_rows=1, rows_at_once=1), **{"training.grad_accumulation": 2})
     assert words.startswith("Does not fit with 4 rows at once; with fewer it reaches peak 1.4 of 24 GB.")
     assert changes[0] == "Batch size 1 with gradient accumulation 8: the same result, peak about 1.4 GB."
     assert any(one.startswith("Gradient checkpointing") for one in changes)
