@@ -26,7 +26,8 @@ class Training(Section):
     batch_size: Annotated[
         int, Field(ge=1, le=1024), Knob(title="Batch size", level="basic", unit="rows", grid=(1, 2, 4, 8, 16))
     ] = 4
-    """Rows in memory at once. Larger is faster and needs more memory."""
+    """Rows in memory at once. Larger is faster and needs more memory. On a CPU, packed rows are taken in smaller parts
+    where that is as fast."""
 
     grad_accumulation: Annotated[
         int, Field(ge=1, le=1024), Knob(title="Gradient accumulation", level="advanced", grid=(1, 2, 4, 8))

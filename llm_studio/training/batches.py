@@ -74,6 +74,19 @@ class Layout:
         )  # fmt: skip
 
 
+def words_about_tokens(layout: Layout, lengths: Sequence[int]) -> str | None:
+    """What `most_tokens` does to a training on rows of these lengths; None where it does nothing."""
+    if not layout.packed or layout.most_tokens is None or len(lengths) == 0:
+        return None
+    if layout.most_rows * sum(lengths) <= layout.most_tokens * len(lengths):
+        return None
+    return (
+        f"Packed rows are computed about {layout.most_tokens:,} tokens at a time, not {layout.most_rows} rows: a "
+        "CPU is no faster with more and needs more memory. The result of a step stays the same; with “Pack rows "
+        "together” at never, batches stay whole."
+    )
+
+
 def most_tokens_at_once(width: int) -> int:
     """How many tokens of hidden states of this width a CPU computes best at once: more only need more memory, which it
     takes longer to come by.

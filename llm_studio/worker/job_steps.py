@@ -22,6 +22,7 @@ from llm_studio.modeling.origin import Origin, weights_fingerprint
 from llm_studio.modeling.quantising import QUANTISED
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.store.rounds import read_rounds
+from llm_studio.training.batches import words_about_tokens
 from llm_studio.training.divergence import DivergedError
 from llm_studio.training.plan import make_plan
 from llm_studio.training.sharing import begin
@@ -169,7 +170,8 @@ def run_training(
         listen=listening_from(rounds, listener),
         should_stop=reporter.should_stop,
     )
-    for words in trainer.forward.notes:
+    about_tokens = words_about_tokens(trainer.feed.layout, prepared.samples.lengths()[0].tolist())
+    for words in (*trainer.forward.notes, *([about_tokens] if about_tokens else [])):
         reporter.note(words)
     reporter.phase("Training")
     if rounds:

@@ -1,6 +1,7 @@
 """One optimiser step gives the same loss and gradient however its rows are laid out, and it is that of the formula."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from llm_studio.modeling.attention import attending_apart, choose_packing, packe
 from llm_studio.modeling.loading import quiet
 from llm_studio.tokens.sample import Sample
 from llm_studio.training import batches
-from llm_studio.training.batches import Layout, filled, micro_batches, packed
+from llm_studio.training.batches import Layout, filled, micro_batches, packed, words_about_tokens
 from llm_studio.training.losses import token_weights
 from llm_studio.training.order import RowOrder
 from llm_studio.training.partition import partition
@@ -72,6 +73,10 @@ def test_a_cpu_takes_few_tokens_at_once_and_norms_in_one_pass_and_the_step_is_st
     expected = plain_loss(model, samples)
     expected.backward()
     trainer = trainer_of(config, tmp_path, packed=True)
+    lengths = [len(sample.input_ids) for sample in samples]
+    assert "about 60 tokens at a time" in (words_about_tokens(trainer.feed.layout, lengths) or "")
+    assert words_about_tokens(replace(trainer.feed.layout, most_rows=2), lengths) is None
+    assert words_about_tokens(replace(trainer.feed.layout, packed=False), lengths) is None
     step = trainer.feed.made_of(samples, 0)
     assert len(step.batches) == -(-step.tokens // 60) > 1
     with trainer.forward:

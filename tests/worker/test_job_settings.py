@@ -15,6 +15,7 @@ from llm_studio.modeling.loading import checkpoint_of
 from llm_studio.modeling.origin import Origin, read_origin
 from llm_studio.store import ExperimentRecord, Store
 from llm_studio.tokens.stored import StoredSamples
+from llm_studio.training import batches
 from llm_studio.training.plan import make_plan
 from llm_studio.worker.job import run
 from llm_studio.worker.job_evaluation import Evaluations
@@ -151,12 +152,17 @@ def test_validation_rows_are_learned_too_when_that_is_set_and_scored_in_any_case
 
 
 @pytest.mark.parametrize(("packing", "packs"), [("auto", True), ("always", True), ("never", False)])
-def test_rows_are_packed_or_padded_as_set(store: Store, backbone: Path, packing: str, packs: bool) -> None:
+def test_rows_are_packed_or_padded_as_set(
+    store: Store, backbone: Path, monkeypatch: pytest.MonkeyPatch, packing: str, packs: bool
+) -> None:
+    monkeypatch.setattr(batches, "CPU_TOKENS", 50)
+    monkeypatch.setattr(batches, "CPU_ELEMENTS", 0)
     record = begin(store, backbone, "packed", **{"training.epochs": 1, "training.packing": packing})
     said = notes(store, record)
     assert (f"Rows of a batch are {'packed' if packs else 'padded'}" in said) and (
         ("Attention of packed rows" in said) == packs
     )
+    assert ("about 50 tokens at a time" in said) == packs
 
 
 def test_zero_epochs_score_the_backbone_and_keep_it_as_it_is(store: Store, backbone: Path) -> None:

@@ -71,7 +71,8 @@ def test_a_check_measures_on_the_device_keeps_its_figures_and_leaves_nothing_els
     found = look(store, dataset, config, **WHERE)
     assert found.measured is not None and not found.is_running
     measured = found.measured
-    assert (measured.rows, measured.step_rows, measured.generated_rows) == (dataset.train_rows, 8, 4)
+    assert (measured.rows, measured.step_rows, measured.rows_at_once) == (dataset.train_rows, 8, 8)
+    assert measured.generated_rows == 4
     assert 0 < measured.base_bytes < measured.peak_bytes < measured.device_bytes
     assert measured.step_seconds > 0 and measured.steps_timed >= 3
     assert 0 < measured.checkpoint_bytes < measured.resume_bytes < 10_000_000
