@@ -14,10 +14,12 @@ from llm_studio.store import DatasetRecord, ExperimentRecord, Store
 from llm_studio.store.charts_db import ChartsDb
 from llm_studio.ui.diff import components
 from llm_studio.ui.pages import compare, experiment, experiments
-from tests.ui.test_experiment_pages import BEFORE, BEST, HOSTILE, LAST, Tab, add, dataset, shown, store
-from tests.ui.test_new_page import Tab as NewTab
+from tests.support.experiments import BEFORE, BEST, HOSTILE, LAST, add
+from tests.support.new_page import Tab as NewTab
+from tests.support.tab import Tab, shown
+from tests.ui.test_experiment_pages import dataset
 
-__all__ = ["dataset", "store"]
+__all__ = ["dataset"]
 
 
 def judged(store: Store, dataset: DatasetRecord, name: str, model: str = "grader", **grades: Any) -> ExperimentRecord:
