@@ -21,12 +21,12 @@ class Measured:
     measured_at: epoch seconds. device_bytes: memory of the device; available_bytes: what of it this experiment could
     have. peak_bytes: the most that was in use (a GPU: by torch; a CPU: by the process), base_bytes: before the first
     step; scoring_peak_bytes: while `generated_rows` were scored, of which each takes answer_bytes, `answers_at_once` at
-    most. weight_bytes: of the backbone. step_rows: the batch size, or what of it fitted
-    when memory ran out; rows_at_once: of them, those in a micro-batch of the heaviest step.
-    rows: to learn from. first_step_seconds: what the first step took longer than a usual one. likelihood_seconds: the
-    perplexity of all rows to score. answer_seconds, untouched_answer_seconds: all answers of one evaluation of the
-    tuned model, and of the untouched backbone, of `generated_rows` rows among `scored_rows`. base_scores: under which
-    name the scores of the latter are kept, their number of answers left out. judge_seconds: for the grade of an answer.
+    most. weight_bytes: of the backbone. step_rows: the batch size, or what of it fitted when memory ran out;
+    rows_at_once: those in a micro-batch of the heaviest step. rows: to learn from. first_step_seconds: what the first
+    step took longer than a usual one. likelihood_seconds: the perplexity of all rows to score. answer_seconds,
+    untouched_answer_seconds: all answers of one evaluation of the tuned model, and of the untouched backbone, of
+    `generated_rows` rows among `scored_rows`. base_scores: under which name the scores of the latter are kept, their
+    number of answers left out. judge_seconds: for the grade of an answer.
     checkpoint_bytes, checkpoint_seconds: one of "best" and "last"; resume_*: the state to go on from.
     """
 

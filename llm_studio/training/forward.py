@@ -9,7 +9,7 @@ import torch
 from llm_studio.modeling.attention import attending_apart, choose_packed_attention, takes_logits_to_keep
 from llm_studio.modeling.kernels import CompiledLayers
 from llm_studio.modeling.lora_forward import fast_lora
-from llm_studio.modeling.norms import fast_norms
+from llm_studio.modeling.norms import fast_norms, find_norms
 from llm_studio.training.batches import MicroBatch
 from llm_studio.training.losses import weighted_nats
 from llm_studio.training.noise import EmbeddingNoise
@@ -49,6 +49,7 @@ class Forward:
         self._compiled = CompiledLayers(model) if compiles else None
         if self._compiled:
             self.notes.append(f"{len(self._compiled)} layers are compiled in the first steps, which takes minutes.")
+        self._norms = find_norms(model) if device.type == "cpu" and not compiles else []
         self._entered = ExitStack()
 
     def __enter__(self) -> "Forward":
@@ -56,7 +57,7 @@ class Forward:
         self._entered.enter_context(self._noise)
         if self._device.type == "cpu" and not self._compiled:
             self._entered.enter_context(fast_lora(self._model))
-            self._entered.enter_context(fast_norms(self._model))
+            self._entered.enter_context(fast_norms(self._norms))
         if self._compiled:
             self._entered.enter_context(self._compiled.running())
         return self

@@ -9,7 +9,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from llm_studio.modeling import norms
-from llm_studio.modeling.norms import fast_norms
+from llm_studio.modeling.norms import fast_norms, find_norms
 
 WIDTH = 24
 
@@ -41,7 +41,7 @@ def result(norm: Any, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
 def test_gives_the_outputs_of_transformers_bit_for_bit_and_their_gradients(kind: Any, trained: bool) -> None:
     norm = norm_of(kind, trained=trained)
     theirs = result(norm)
-    with fast_norms(norm) as count:
+    with fast_norms(find_norms(norm)) as count:
         assert count == 1
         ours = result(norm)
     assert torch.equal(ours[0], theirs[0])
@@ -57,7 +57,7 @@ def test_rounds_as_transformers_does_and_its_gradients_are_no_less_exact(
 ) -> None:
     norm = norm_of(dtype=of_weight)
     theirs = result(norm, of_x)
-    with fast_norms(norm) as count:
+    with fast_norms(find_norms(norm)) as count:
         assert count == 1
         ours = result(norm, of_x)
     assert [one.dtype for one in ours] == [one.dtype for one in theirs]
@@ -80,7 +80,8 @@ def test_leaves_other_norms_alone_and_gives_every_norm_back() -> None:
     norm = norm_of()
     hooked = norm_of()
     hooked.register_forward_hook(lambda module, inputs, output: None)
-    with fast_norms(torch.nn.ModuleList([norm, norm_of(GemmaRMSNorm), torch.nn.LayerNorm(WIDTH), hooked])) as count:
+    several = torch.nn.ModuleList([norm, norm_of(GemmaRMSNorm), torch.nn.LayerNorm(WIDTH), hooked])
+    with fast_norms(find_norms(several)) as count:
         assert count == 1
         assert "forward" in vars(norm)
     assert "forward" not in vars(norm)
@@ -88,7 +89,7 @@ def test_leaves_other_norms_alone_and_gives_every_norm_back() -> None:
 
 def test_computes_again_what_checkpointing_asks_for() -> None:
     norm = norm_of()
-    with fast_norms(norm):
+    with fast_norms(find_norms(norm)):
         plain = result(norm)
         inner = norm.forward
         norm.forward = lambda x: torch.utils.checkpoint.checkpoint(inner, x, use_reentrant=False)
